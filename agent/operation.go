@@ -204,7 +204,8 @@ func (w work) operation(ctx context.Context) restic.Ending {
 			IgnoreCase: o.IgnoreCase || runtime.GOOS == "windows", Found: func(m []topics.Match) { w.report(topics.Report{Matches: m}) }}, out)
 	case topics.KeyJob:
 		if k := o.Key; k != nil && k.Action == topics.AddKey {
-			return b.AddKey(ctx, place, repository, restic.NewKey{Password: w.Run.KeyPassword, User: k.User, Host: k.Host, RetryLock: retryLock}, out)
+			return b.AddKey(ctx, place, repository,
+				restic.NewKey{Password: w.Run.KeyPassword, User: k.User, Host: k.Host, RetryLock: retryLock}, out)
 		} else if k != nil {
 			return b.RemoveKey(ctx, place, repository, restic.OldKey{ID: k.ID, Password: w.Run.KeyPassword, RetryLock: retryLock}, out)
 		}

@@ -48,7 +48,8 @@ func (p Policy) ssh(state, hostname string, q topics.SSHQuery) topics.Answer {
 		switch {
 		case errors.Is(err, sftp.ErrChanged) && q.Accept.Changed:
 			return failed(topics.CausePolicy, forbid("This host's policy %s lets its control plane trust a server's first key alone, and "+
-				"another one of this server is known. Once it is certain that the server's key was replaced, run on the host: %s --changed.", p.Name, command))
+				"another one of this server is known. Once it is certain that the server's key was replaced, run on the host: %s --changed.",
+				p.Name, command))
 		case errors.Is(err, sftp.ErrChanged):
 			return failed(topics.CauseHostKeyOther, err)
 		case errors.Is(err, sftp.ErrNotOffered):

@@ -10,7 +10,7 @@ import (
 
 // sshCommands are about how the agent reaches servers by SFTP.
 type sshCommands struct {
-	Show   sshShow   `cmd:"" default:"withargs" help:"Show the public half of the agent's key, and the servers it trusts or was shown a key of."`
+	Show   sshShow   `cmd:"" default:"withargs" help:"Show the public half of the agent's key, and the servers it trusts or has met."`
 	Key    sshKey    `cmd:"" help:"Make a key pair if there is none, and print its public half for the server's authorized_keys."`
 	Accept sshAccept `cmd:"" help:"Trust a server by a key that it has shown this host; compare the fingerprint first."`
 }

@@ -22,7 +22,7 @@ type jobStartCmd struct {
 	Kind        string   `required:"" enum:"${kinds}" help:"restic's word for it, or locks: ${enum}."`
 	Repository  string   `help:"Every kind but backup: name or ID."`
 	SourceGroup string   `help:"backup: its name; every group of the host without one."`
-	Snapshots   []string `placeholder:"ID" help:"forget: whole; find: where to look alone; copy: whole, all if not said; tag, rewrite, repair: which."`
+	Snapshots   []string `placeholder:"ID" help:"forget, copy: whole IDs; find: where to look alone; tag, rewrite, repair: which."`
 	From        string   `placeholder:"ID" help:"diff: a snapshot; init: the repository to cut files like, name or ID."`
 	To          string   `placeholder:"ID" help:"diff: a snapshot; copy: the repository that the snapshots go to, name or ID."`
 	Snapshot    string   `placeholder:"ID" help:"restore: which."`

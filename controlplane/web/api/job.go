@@ -44,7 +44,7 @@ type createJobIn struct {
 		Kind        kindJSON            `json:"kind"`
 		SourceGroup string              `json:"source_group,omitempty" doc:"backup: its name; every group if left out"`
 		Repository  topics.RepositoryID `json:"repository,omitempty" doc:"every kind but backup: its ID"`
-		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: whole IDs; copy: all if left out; find: where to look alone; others: which"`
+		Snapshots   []string            `json:"snapshots,omitempty" doc:"forget: whole; copy: all if left out; find: where; others: which"`
 		From        string              `json:"from,omitempty" doc:"diff: a snapshot; init: ID of the repository to cut files like"`
 		To          string              `json:"to,omitempty" doc:"diff: a snapshot; copy: ID of the repository that the snapshots go to"`
 		Snapshot    string              `json:"snapshot,omitempty" doc:"restore: which"`
