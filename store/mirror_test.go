@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -79,7 +80,7 @@ func TestWhatAMirrorLacks(t *testing.T) {
 	if err := s.DropMirror(ctx, "anna", first); err != nil {
 		t.Error(err)
 	}
-	if err := s.DropMirror(ctx, "anna", first); err != ErrNotFound {
+	if err := s.DropMirror(ctx, "anna", first); !errors.Is(err, ErrNotFound) {
 		t.Errorf("of none: %v", err)
 	}
 }

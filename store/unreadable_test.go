@@ -31,9 +31,10 @@ func TestSecretsThatCannotBeReadConcernTheirOwnRepositoryAlone(t *testing.T) {
 				ctx := t.Context()
 				full := secretsOf("vault-0000")
 				full.Maintenance = &Maintenance{URL: "rest:http://keeper/", Env: map[string]topics.Secret{"RESTIC_REST_PASSWORD": "keeps"}}
+				full.Files = map[string]topics.Secret{"RESTIC_CACERT": "a certificate"}
 				for _, id := range []topics.RepositoryID{"vault-0000", "vault-0001"} {
 					if _, err := s.EditRepository(ctx, "test", id, func(_ *Repository, a *RepositoryAccess) error {
-						a.Maintenance = full.Maintenance
+						a.Maintenance, a.Files = full.Maintenance, full.Files
 						return nil
 					}); err != nil {
 						t.Fatal(err)

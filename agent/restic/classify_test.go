@@ -161,7 +161,7 @@ func TestTheTellingLineWins(t *testing.T) {
 		text, line string
 		want       topics.Cause
 	}{
-		{"subprocess ssh: Host key verification failed.\n" + late, "subprocess ssh: Host key verification failed.", topics.CauseCertificate},
+		{"subprocess ssh: Host key verification failed.\n" + late, "subprocess ssh: Host key verification failed.", topics.CauseHostKey},
 		{late, strings.TrimPrefix(late, "Fatal: "), topics.CauseUnreachable},
 		{"rclone: x ERROR : data/aa: Over quota\nFatal: server response unexpected: 500 Internal Server Error (500)",
 			"rclone: x ERROR : data/aa: Over quota", topics.CauseDiskFull},

@@ -31,7 +31,7 @@ func TestPutRepositoryKeepsWhatIsLeftOut(t *testing.T) {
 	r.json(t, &made)
 	if r.StatusCode != 200 || made["keeper"] != string(nas.id) || made["append_only"] != true ||
 		fmt.Sprint(made["retention"]) != "map[keep_within:30d keep_within_daily:1y]" ||
-		fmt.Sprint(made["maintenance"]) != "map[username:keeper variables:[RESTIC_REST_PASSWORD RESTIC_REST_USERNAME]]" {
+		fmt.Sprint(made["maintenance"]) != "map[certificates:[] files:[] username:keeper variables:[RESTIC_REST_PASSWORD RESTIC_REST_USERNAME]]" {
 		t.Errorf("%s %s", r.Status, r.text)
 	}
 	a := access()
