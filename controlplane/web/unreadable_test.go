@@ -22,6 +22,7 @@ func TestSecretsThatCannotBeReadAreSaidAndEnteredAgain(t *testing.T) {
 			id, near := topics.RepositoryID(fmt.Sprintf("vault-%04d", i)), topics.RepositoryID(fmt.Sprintf("whole-%04d", i))
 			full := store.RepositoryAccess{URL: "rest:http://nas:8000/" + topics.Secret(id), Password: "canary-1",
 				Env:         map[string]topics.Secret{"RESTIC_REST_USERNAME": "attic", "RESTIC_REST_PASSWORD": "canary-2"},
+				Files:       map[string]topics.Secret{"RESTIC_CACERT": "canary-4"},
 				Maintenance: &store.Maintenance{Env: map[string]topics.Secret{"RESTIC_REST_USERNAME": "keeper", "RESTIC_REST_PASSWORD": "canary-3"}}}
 			for _, id := range []topics.RepositoryID{id, near} {
 				if err := w.store.AddRepository(t.Context(), "test", store.Repository{ID: id, Name: string(id),
@@ -58,7 +59,8 @@ func TestSecretsThatCannotBeReadAreSaidAndEnteredAgain(t *testing.T) {
 			}
 			form := url.Values{"name": {string(id)}, "backend": {"other"}, "url": {full.URL.Reveal()}, "password": {"canary-1"},
 				"everyday.variables":               {"RESTIC_REST_USERNAME=attic\nRESTIC_REST_PASSWORD=canary-2\n"},
-				"maintenance.RESTIC_REST_USERNAME": {"keeper"}, "maintenance.RESTIC_REST_PASSWORD": {"canary-3"}}
+				"maintenance.variables":            {"RESTIC_REST_USERNAME=keeper\nRESTIC_REST_PASSWORD=canary-3\n"},
+				"everyday.file.RESTIC_CACERT.none": {"1"}}
 			if r := admin.do("POST", page+"/edit", form); r.StatusCode != 303 {
 				t.Fatalf("entering it again: %s %s", r.Status, r.text)
 			}
