@@ -163,8 +163,14 @@ func (in Input) enter(a *store.RepositoryAccess) {
 		case "env":
 			return in.Everyday != nil || in.URL != nil && len(login) > 0
 		case "files":
-			return in.Everyday != nil && slices.ContainsFunc(slices.Collect(maps.Values(in.Everyday.Files)),
-				func(text topics.Secret) bool { return text != "" })
+			at := a.URL
+			if in.URL != nil {
+				at = *in.URL
+			}
+			return in.Everyday != nil && slices.ContainsFunc(location.Pastes, func(p location.Pasted) bool {
+				text, said := in.Everyday.Files[p.Name] // "" takes away what this kind of storage can have
+				return text != "" || said && slices.Contains(p.Schemes, location.Scheme(at.Reveal()))
+			})
 		}
 		return in.Maintenance != nil && (in.Maintenance.URL != nil || a.Maintenance != nil)
 	})
