@@ -19,6 +19,7 @@ type Option struct {
 	Max    int
 	Time   bool   // of a number that is followed by s or m
 	Since  [3]int // the first restic that knows it; zero is any that we run
+	SSH    string // ssh's own name of what is told ssh and not restic
 }
 
 // Options are all that a repository may have. Each is a number, a word of a list or a time:
@@ -40,6 +41,14 @@ var Options = slices.Concat(
 			Values: []string{"true", "false"}, Since: [3]int{0, 17, 0}},
 		{Name: "azure.access-tier", Label: "Access tier", Words: "of what is written from now on", Values: []string{"Hot", "Cool", "Cold"},
 			Since: [3]int{0, 18, 0}},
+		{Name: "sftp.server-alive-interval", Label: "Seconds until the server is asked", Words: "after so many without a word ssh asks whether it " +
+			"is still there, and gives up when that is not answered", Min: 5, Max: 3600, SSH: "ServerAliveInterval"},
+		{Name: "sftp.server-alive-count", Label: "Questions without an answer", Words: "after so many ssh gives up", Min: 1, Max: 240,
+			SSH: "ServerAliveCountMax"},
+		{Name: "sftp.connect-timeout", Label: "Seconds to connect", Words: "as long as a server may take that has to wake up", Min: 1, Max: 600,
+			SSH: "ConnectTimeout"},
+		{Name: "sftp.ip", Label: "Addresses", Words: "inet is IPv4 alone, inet6 IPv6 alone", Values: []string{"any", "inet", "inet6"},
+			SSH: "AddressFamily"},
 		{Name: "rclone.timeout", Label: "Time that rclone has to begin", Words: "as in 90s or 5m", Min: 1, Max: 999, Time: true},
 	},
 )

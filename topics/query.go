@@ -146,6 +146,8 @@ type Finding struct {
 	// MayDelete is whether the credential may delete there, nil where that cannot be told
 	// without deleting.
 	MayDelete *bool `json:"may_delete,omitempty"`
+	// HostKeys are those that an SSH server showed, of host-key-unknown and host-key-changed.
+	HostKeys []HostKey `json:"host_keys,omitempty"`
 }
 
 // A Certificate is what a server shows.
@@ -175,7 +177,7 @@ func (f *Finding) check() error {
 	if c := f.Certificate; c != nil && (len(c.PEM) > MaxPEM || !fingerprint.MatchString(c.SHA256) || !fingerprint.MatchString(c.PEMSHA256)) {
 		return errors.New("certificate: it is too long, or its fingerprint is none")
 	}
-	return nil
+	return checkHostKeys(f.HostKeys)
 }
 
 // Causes of a query without an answer, besides those of jobs.

@@ -106,6 +106,8 @@ func (x *examination) knock(ctx context.Context) bool {
 	if address == "" { // a folder, a program, or ssh
 		if e := x.b.Reach(ctx, x.r, mute{}); e.State != topics.Succeeded {
 			x.ends(other(e.Cause, "%s", e.Message))
+			x.found.HostKeys = e.HostKeys
+			x.found.Reached = x.at.Scheme() == "sftp" && e.Cause != topics.CauseUnreachable && e.Cause != topics.CauseUsage
 			return false
 		}
 		x.found.Reached = x.at.Scheme() == "sftp"

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -97,8 +96,8 @@ func (e *SharedError) Error() string {
 }
 
 // both is together for repositories with files that are to be written, into a run's own
-// directory. ssh is the one whose server is reached by ssh, if one's is.
-func both(to, from Repository, v Version, dir string) (a access, ssh Repository, err error) {
+// directory. ssh are those whose servers are reached by ssh, one for each server.
+func both(to, from Repository, v Version, dir string) (a access, ssh []Repository, err error) {
 	var secrets []string
 	sides := []Repository{to, from}
 	for i, r := range sides {
@@ -115,14 +114,17 @@ func both(to, from Repository, v Version, dir string) (a access, ssh Repository,
 		return a, ssh, err
 	}
 	a.secrets = append(a.secrets, secrets...)
-	ssh = to
 	first, is := to.sftp()
 	second, too := from.sftp()
-	switch {
-	case is && too && !reflect.DeepEqual(first, second):
-		return a, ssh, &SharedError{Variable: "ssh command", Scheme: "sftp"}
-	case too:
-		ssh = from
+	first.Dir, second.Dir = "", ""
+	if is {
+		ssh = append(ssh, to)
+	}
+	if too && !(is && first == second) {
+		ssh = append(ssh, from)
+	}
+	if len(ssh) > 1 && !v.AtLeast(sshArgs.Major, sshArgs.Minor, sshArgs.Patch) {
+		return a, nil, &SharedError{Variable: "ssh command", Scheme: "sftp"}
 	}
 	return a, ssh, nil
 }

@@ -26,7 +26,7 @@ import (
 func (b Binary) Reach(ctx context.Context, repository Repository, sink Sink) Ending {
 	reached := Ending{State: topics.Succeeded}
 	if target, ok := repository.sftp(); ok {
-		return b.reachSFTP(ctx, target, sink)
+		return b.reachSFTP(ctx, target, repository.sshOptions(), sink)
 	}
 	if !b.Version.AtLeast(0, 18, 0) {
 		return reached

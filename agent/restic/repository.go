@@ -151,6 +151,7 @@ func (r Repository) options(v Version, scheme string) (flags, without []string) 
 		case !known:
 			without = append(without, fmt.Sprintf("this agent does not know the option %.60q of the repository and leaves it out: update the agent",
 				name))
+		case o.SSH != "": // ssh is told, not restic
 		case o.Scheme() != scheme: // from before its address was changed
 		case o.Takes(value) != "":
 			without = append(without, "an option of the repository is left out: "+o.Takes(value))

@@ -33,7 +33,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		return failed(causeOf(err), fmt.Errorf("make a directory for restic's temporary files: %w", err))
 	}
 	defer os.RemoveAll(dir)
-	ssh := repository // whose server is reached by ssh, if one's is
+	ssh := []Repository{repository} // whose servers are reached by ssh, if any is
 	if two, ok := op.(interface{ other() *Repository }); ok && two.other() != nil {
 		if a, ssh, err = both(repository, *two.other(), b.Version, dir); err != nil {
 			return failed(topics.CauseUsage, err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,30 +27,54 @@ func (r Repository) sftp() (sftp.Target, bool) {
 	return sftp.TargetOf(at)
 }
 
+// sshArgs is a version that takes arguments for ssh beside the target, which it writes
+// itself, so that two servers can be reached in one run.
+var sshArgs = Version{Minor: 16, Patch: 5}
+
 // sshFlags have restic call ssh as the knock does, its own words kept apart in dir.
-func (b Binary) sshFlags(ctx context.Context, repository Repository, dir string) ([]string, error) {
-	target, ok := repository.sftp()
-	if !ok {
+func (b Binary) sshFlags(ctx context.Context, repositories []Repository, dir string) ([]string, error) {
+	var targets []sftp.Target
+	var options sftp.Options
+	for _, r := range repositories {
+		if target, ok := r.sftp(); ok {
+			targets, options = append(targets, target), append(options, r.sshOptions()...)
+		}
+	}
+	if len(targets) == 0 {
 		return nil, nil
 	}
-	command, err := b.SSH.Command(ctx, target, sftp.Options{}, filepath.Join(dir, sshLog))
+	name, say := "sftp.command=", b.SSH.Command
+	if len(targets) > 1 {
+		name, say = "sftp.args=", b.SSH.Args
+	}
+	command, err := say(ctx, targets[0], options, filepath.Join(dir, sshLog))
 	if err != nil {
 		return nil, err
 	}
-	option := "sftp.command=" + command
+	option := name + command
 	if strings.ContainsAny(option, `",`) { // restic takes the option for a line of comma-separated values
 		option = `"` + strings.ReplaceAll(option, `"`, `""`) + `"`
 	}
 	return []string{"-o", option}, nil
 }
 
+// sshOptions are those of the repository's options that are ssh's.
+func (r Repository) sshOptions() (o sftp.Options) {
+	for _, name := range slices.Sorted(maps.Keys(r.Options)) {
+		if of, known := location.FindOption(name); known && of.SSH != "" && of.Takes(r.Options[name]) == "" {
+			o = append(o, of.SSH+"="+r.Options[name])
+		}
+	}
+	return o
+}
+
 // reachSFTP is Reach for a server that ssh reaches.
-func (b Binary) reachSFTP(ctx context.Context, target sftp.Target, sink Sink) Ending {
+func (b Binary) reachSFTP(ctx context.Context, target sftp.Target, o sftp.Options, sink Sink) Ending {
 	t := b.Timing.orDefault()
 	limit := time.Now().Add(t.Reach)
 	for pause := time.Second; ; pause *= 2 {
 		once, cancel := context.WithTimeout(ctx, t.Knock)
-		e := b.knockSFTP(once, target, t.Knock)
+		e := b.knockSFTP(once, target, o, t.Knock)
 		cancel()
 		switch {
 		case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
@@ -71,8 +97,8 @@ func (b Binary) reachSFTP(ctx context.Context, target sftp.Target, sink Sink) En
 
 // knockSFTP judges one knock by ssh's own words alone: what else comes may be the server's
 // greeting, which can say anything.
-func (b Binary) knockSFTP(ctx context.Context, target sftp.Target, limit time.Duration) Ending {
-	a := b.SSH.Knock(ctx, target, sftp.Options{})
+func (b Binary) knockSFTP(ctx context.Context, target sftp.Target, o sftp.Options, limit time.Duration) Ending {
+	a := b.SSH.Knock(ctx, target, o)
 	at := target.Host
 	if target.User != "" {
 		at = target.User + "@" + at

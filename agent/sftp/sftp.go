@@ -58,42 +58,35 @@ func TargetOf(at location.Address) (Target, bool) {
 	return t, true
 }
 
-// Options are what a repository may set of ssh.
-type Options struct {
-	Identity string // a private key of the host's that is tried before all others, "" for none
-	Alive    int    // after how many seconds of silence ssh asks the server whether it is there; 0 is as ssh's configuration says
-}
+// Options are what a repository sets of ssh, each as NAME=VALUE: see location.Options.
+type Options []string
 
 // args are ssh's arguments, without the program, up to the command. ssh's own words go to
 // the file log, which the server and its greeting cannot write to.
 func (h Home) args(ctx context.Context, t Target, o Options, log string, more ...string) []string {
-	args := t.args()
+	return append(t.args(), h.options(ctx, t, o, log, more...)...)
+}
+
+// options are those of them that follow the target.
+func (h Home) options(ctx context.Context, t Target, o Options, log string, more ...string) (args []string) {
 	set := func(name, value string) { args = append(args, "-o", name+"="+value) }
 	set("BatchMode", "yes")
 	set("LogLevel", "INFO")
-	if o.Alive > 0 {
-		set("ServerAliveInterval", fmt.Sprint(o.Alive))
-	}
 	own := exists(h.file(keyFile))
-	if own || o.Identity != "" || exists(h.file(knownFile)) {
+	if own || exists(h.file(knownFile)) {
 		now := configured(ctx, t)
 		if exists(h.file(knownFile)) {
 			// The first file of users is the one ssh itself may add to: ours is not among those.
 			set("GlobalKnownHostsFile", strings.Join(append([]string{quoted(h.file(knownFile))}, now.known...), " "))
 		}
-		if o.Identity != "" {
-			set("IdentityFile", quoted(o.Identity))
-		}
 		if own {
 			set("IdentityFile", quoted(h.file(keyFile)))
-		}
-		if own || o.Identity != "" { // ssh tries its usual ones only if none is named
 			for _, usual := range now.identities {
 				set("IdentityFile", usual)
 			}
 		}
 	}
-	for _, m := range more {
+	for _, m := range append(more, o...) {
 		args = append(args, "-o", m)
 	}
 	return append(args, "-E", log)
@@ -114,15 +107,25 @@ func (t Target) args() []string {
 // Command is restic's option sftp.command: all versions have it. ssh's own words go to the
 // file log.
 func (h Home) Command(ctx context.Context, t Target, o Options, log string) (string, error) {
-	command := program
-	for _, arg := range append(h.args(ctx, t, o, log), subsystem...) {
-		w, err := word(arg)
-		if err != nil {
+	args, err := line(append(h.args(ctx, t, o, log), subsystem...))
+	return program + " " + args, err
+}
+
+// Args is restic's option sftp.args, which is for all servers of a run: restic itself writes
+// the target before it. What depends on the target is as ssh's configuration says of t.
+func (h Home) Args(ctx context.Context, t Target, o Options, log string) (string, error) {
+	return line(h.options(ctx, t, o, log))
+}
+
+func line(args []string) (string, error) {
+	words := make([]string, len(args))
+	for i, arg := range args {
+		var err error
+		if words[i], err = word(arg); err != nil {
 			return "", err
 		}
-		command += " " + w
 	}
-	return command, nil
+	return strings.Join(words, " "), nil
 }
 
 const program = "ssh"

@@ -203,6 +203,8 @@ func TestEveryDoorHasTheSameRulesForJobs(t *testing.T) {
 		"forget of nothing":        {ask: operation(topics.ForgetJob, topics.Operation{})},
 		"diff of one":              {ask: operation(topics.DiffJob, topics.Operation{From: whole})},
 		"diff":                     {ask: operation(topics.DiffJob, topics.Operation{From: whole, To: whole})},
+		"copy to nowhere":          {ask: operation(topics.CopyJob, topics.Operation{})},
+		"copy into itself":         {ask: operation(topics.CopyJob, topics.Operation{To: string(h.repository)})},
 		"find nothing":             {ask: operation(topics.FindJob, topics.Operation{})},
 		"find two lines":           {ask: operation(topics.FindJob, topics.Operation{Pattern: "a\nb"})},
 		"find in capitals or not":  {ask: operation(topics.FindJob, topics.Operation{Pattern: "*.txt", IgnoreCase: true})},

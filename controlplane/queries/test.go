@@ -69,6 +69,9 @@ func readable(f topics.Finding) topics.Finding {
 	if f.Cause != topics.CauseNone && !slices.Contains(topics.Causes, f.Cause) {
 		f.Cause = topics.CauseUnknown
 	}
+	for i := range f.HostKeys {
+		f.HostKeys[i].Known = tidy.Clean(f.HostKeys[i].Known, tidy.MostSaid)
+	}
 	if f.Certificate != nil {
 		c := *f.Certificate
 		c.Subject, c.Issuer, c.Why = tidy.Clean(c.Subject, tidy.MostName), tidy.Clean(c.Issuer, tidy.MostName), tidy.Clean(c.Why, tidy.MostSaid)

@@ -31,17 +31,21 @@ func sshOf(now topics.SSHState) *sshOut {
 	out := &sshOut{}
 	out.Body.PublicKey, out.Body.Accepts, out.Body.Servers = now.PublicKey, now.Accepts, []sshServerJSON{}
 	for _, k := range now.Keys {
-		out.Body.Servers = append(out.Body.Servers, sshServerJSON{
-			Name:        k.Name,
-			Type:        k.Type,
-			Fingerprint: k.Fingerprint,
-			Accepted:    k.Accepted,
-			Changed:     k.Changed,
-			Known:       k.Known,
-			ShownAt:     base.JSONTime(k.At),
-		})
+		out.Body.Servers = append(out.Body.Servers, sshServerOf(k))
 	}
 	return out
+}
+
+func sshServerOf(k topics.KnownServer) sshServerJSON {
+	return sshServerJSON{
+		Name:        k.Name,
+		Type:        k.Type,
+		Fingerprint: k.Fingerprint,
+		Accepted:    k.Accepted,
+		Changed:     k.Changed,
+		Known:       k.Known,
+		ShownAt:     base.JSONTime(k.At),
+	}
 }
 
 // GetSSH asks a host for its SSH key and the servers it trusts.

@@ -32,6 +32,7 @@ type testOut struct {
 		Entered     bool                `json:"entered" doc:"it let the credential in"`
 		Certificate *certificateJSON    `json:"certificate" doc:"the server's; null if it has none"`
 		MayDelete   *bool               `json:"may_delete" doc:"the credential may delete there; null if that cannot be told without deleting"`
+		HostKeys    []sshServerJSON     `json:"host_keys" nullable:"false" doc:"keys that an SSH server showed and that the host does not trust: see accept-host-key"`
 		URL         string              `json:"url" doc:"where it was looked, without user and password"`
 	}
 }
@@ -81,7 +82,10 @@ func (a *API) TestRepository(ctx context.Context, in *testIn) (*testOut, error) 
 	out := &testOut{}
 	o := &out.Body
 	o.State, o.Cause, o.Message, o.Reached, o.Entered, o.MayDelete = f.State, f.Cause, f.Message, f.Reached, f.Entered, f.MayDelete
-	o.Certificate = certificateOf(f.Certificate)
+	o.Certificate, o.HostKeys = certificateOf(f.Certificate), []sshServerJSON{}
+	for _, k := range f.HostKeys {
+		o.HostKeys = append(o.HostKeys, sshServerOf(topics.KnownServer{HostKey: k, Changed: f.Cause == topics.CauseHostKeyOther}))
+	}
 	if address, err := location.Parse(to.URL.Reveal()); err == nil {
 		o.URL = address.Public()
 	}

@@ -140,6 +140,7 @@ func (s *Pages) resultOf(ctx context.Context, f topics.Finding, host store.Host,
 	if f.Cause == topics.CausePolicy || f.Cause == topics.CauseNoRestic || f.Cause == topics.CauseUsage && !f.Reached {
 		return out // nothing was looked for
 	}
+	keys := views.Link{Text: "SSH keys of " + host.Name, URL: views.SSHURL(string(host.ID))}
 	row := func(tone, icon, name, text string) {
 		out.Rows = append(out.Rows, views.TestRow{Tone: tone, Icon: icon, Name: name, Text: text})
 	}
@@ -163,8 +164,19 @@ func (s *Pages) resultOf(ctx context.Context, f topics.Finding, host store.Host,
 	switch {
 	case f.Entered && location.Scheme(to.URL.Reveal()) != location.Local:
 		row("ok", "circle-check", "Credential", "is let in")
+	case f.Cause == topics.CauseKeyRefused:
+		row("fail", "octagon-x", "Credential", "none of the host's SSH keys is let in")
+		out.SSH = keys
 	case f.Cause == topics.CauseCredentials:
 		row("fail", "octagon-x", "Credential", "is refused")
+	}
+	for _, k := range f.HostKeys {
+		text := "of " + k.Name + " is not known to " + host.Name + ": " + k.Type + " " + k.Fingerprint
+		if f.Cause == topics.CauseHostKeyOther {
+			text += ", and another one is, in " + cmp.Or(k.Known, "a file of the host")
+		}
+		row("fail", "octagon-x", "Server's key", text)
+		out.SSH = keys
 	}
 	if text := found[f.State]; text != "" {
 		row("ok", "circle-check", "Place", text)
