@@ -38,7 +38,7 @@ func TestANewUserOfSFTPGetsThereByThePages(t *testing.T) {
 	b.AwaitText("#job-ending", "does not know the server's SSH key")
 	b.AwaitText("#job-ending", s.Fingerprint())
 	b.Inspect("job-host-key")
-	b.Press("Trust this server")
+	b.Press("Trust this server " + s.Name())
 	b.AwaitPath("/hosts/" + attic.ID + "/ssh")
 	b.AwaitText("main", "Trusted")
 

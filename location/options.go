@@ -41,8 +41,8 @@ var Options = slices.Concat(
 			Values: []string{"true", "false"}, Since: [3]int{0, 17, 0}},
 		{Name: "azure.access-tier", Label: "Access tier", Words: "of what is written from now on", Values: []string{"Hot", "Cool", "Cold"},
 			Since: [3]int{0, 18, 0}},
-		{Name: "sftp.server-alive-interval", Label: "Seconds until the server is asked", Words: "after so many without a word ssh asks whether it " +
-			"is still there, and gives up when that is not answered", Min: 5, Max: 3600, SSH: "ServerAliveInterval"},
+		{Name: "sftp.server-alive-interval", Label: "Seconds until the server is asked", Words: "after so many without a word ssh " +
+			"asks whether it is still there, and gives up when that is not answered", Min: 5, Max: 3600, SSH: "ServerAliveInterval"},
 		{Name: "sftp.server-alive-count", Label: "Questions without an answer", Words: "after so many ssh gives up", Min: 1, Max: 240,
 			SSH: "ServerAliveCountMax"},
 		{Name: "sftp.connect-timeout", Label: "Seconds to connect", Words: "as long as a server may take that has to wake up", Min: 1, Max: 600,

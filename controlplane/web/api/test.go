@@ -32,7 +32,7 @@ type testOut struct {
 		Entered     bool                `json:"entered" doc:"it let the credential in"`
 		Certificate *certificateJSON    `json:"certificate" doc:"the server's; null if it has none"`
 		MayDelete   *bool               `json:"may_delete" doc:"the credential may delete there; null if that cannot be told without deleting"`
-		HostKeys    []sshServerJSON     `json:"host_keys" nullable:"false" doc:"keys that an SSH server showed and that the host does not trust: see accept-host-key"`
+		HostKeys    []sshServerJSON     `json:"host_keys" nullable:"false" doc:"of an SSH server that the host does not trust"`
 		URL         string              `json:"url" doc:"where it was looked, without user and password"`
 	}
 }

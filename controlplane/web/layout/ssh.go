@@ -7,13 +7,16 @@ import (
 
 // SSHServer is a key of a server as pages show it; when it was shown is left out.
 func SSHServer(host topics.HostID, k topics.KnownServer) views.SSHServer {
-	return views.SSHServer{
+	v := views.SSHServer{
 		HostID:      string(host),
 		Name:        k.Name,
 		Type:        k.Type,
 		Fingerprint: k.Fingerprint,
-		Known:       Said(k.Known),
 		Accepted:    k.Accepted,
 		Changed:     k.Changed,
 	}
+	if k.Known != "" {
+		v.Known = Said(k.Known)
+	}
+	return v
 }
