@@ -21,7 +21,7 @@ func TestEveryKindOfJobIsShown(t *testing.T) {
 	if len(kinds) != len(topics.AllKinds) {
 		t.Errorf("%d rows for %d kinds", len(kinds), len(topics.AllKinds))
 	}
-	if got := KindWord("rewrite") + ", " + KindWord("") + ", " + kindIcon("rewrite"); got != "Rewrite, Job, activity" {
+	if got := KindWord("recompress") + ", " + KindWord("") + ", " + kindIcon("recompress"); got != "Recompress, Job, activity" {
 		t.Errorf("of a later version: %s", got)
 	}
 }

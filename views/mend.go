@@ -1,6 +1,9 @@
 package views
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+)
 
 // Mend is the way from a damaged repository to one that is whole, step by step.
 type Mend struct {
@@ -68,11 +71,14 @@ func RepairURL(id string) string { return RepositoryURL(id) + "/repair" }
 
 // ChangeURL is the page on which snapshots of a repository are tagged, and files taken out
 // of them.
-func ChangeURL(id, query string) string {
-	if query != "" {
-		query = "?" + query
+// It begins with one snapshot, those of one group, or what a dry run saw: name is snapshot,
+// group or dry_run, "" for none.
+func ChangeURL(id, name, value string) string {
+	at := RepositoryURL(id) + "/change"
+	if name == "" {
+		return at
 	}
-	return RepositoryURL(id) + "/change" + query
+	return at + "?" + url.Values{name: {value}}.Encode()
 }
 
 // ChangeSnapshots is tags and files of chosen snapshots.

@@ -92,7 +92,7 @@ func check(t *testing.T, doc *html.Node) []string {
 		}
 		for _, a := range n.Attr {
 			if a.Key != "value" && strings.ContainsAny(a.Val, deceiving) {
-				say(n, "has deceiving text in "+a.Key)
+				say(n, "has deceiving text in "+a.Key+": "+strconv.QuoteToASCII(a.Val))
 			}
 			switch {
 			case a.Key == "style":

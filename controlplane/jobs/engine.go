@@ -904,6 +904,7 @@ func (e *Engine) progress(ctx context.Context, ch *line, a arrival) error {
 	if owner != a.topic.Host {
 		return errForeign
 	}
+	tidy.Progress(&p)
 	e.Hub.publish(a.topic.Job, news{progress: &p})
 	e.tell(a.topic.Host)
 	if p.Waits != nil {

@@ -35,8 +35,16 @@ func Events(ev topics.Events) {
 		}
 		if f := e.Finished; f != nil {
 			f.Message = Bounded(f.Message, MostSaid)
+			f.HostKeys = f.HostKeys[:min(len(f.HostKeys), topics.MaxHostKeys)]
 			for i := range f.HostKeys {
-				f.HostKeys[i].Known = Clean(f.HostKeys[i].Known, MostSaid)
+				k := &f.HostKeys[i]
+				k.Name, k.Type, k.Fingerprint = Clean(k.Name, MostName), Clean(k.Type, MostName), Clean(k.Fingerprint, MostName)
+				k.Known = Clean(k.Known, MostSaid)
+			}
+			if r := f.Result; r != nil && r.Copy != nil {
+				for i := range r.Copy.Missing {
+					r.Copy.Missing[i].Time = words.Time(r.Copy.Missing[i].Time)
+				}
 			}
 			if f.Snapshot != nil {
 				snapshot(f.Snapshot)
@@ -73,9 +81,11 @@ func report(r *topics.Report) {
 		k := &r.Keys[i]
 		k.Created, k.User, k.Host = words.Time(k.Created), Clean(k.User, MostName), Clean(k.Host, MostName)
 	}
-	for i := range r.Locks {
-		l := &r.Locks[i]
-		l.Time, l.User, l.Host = words.Time(l.Time), Clean(l.User, MostName), Clean(l.Host, MostName)
+	locks(r.Locks)
+	for i := range r.Replacements {
+		if by := r.Replacements[i].By; by != nil {
+			snapshot(by)
+		}
 	}
 	for i := range r.Matches {
 		r.Matches[i].ModTime = words.Time(r.Matches[i].ModTime)
@@ -85,6 +95,30 @@ func report(r *topics.Report) {
 // snapshot leaves paths and tags as they are, whatever they hold: restic asks for
 // them by that. They are shown by [words.Visible].
 func snapshot(n *topics.Snapshot) { n.Time = words.Time(n.Time) }
+
+func locks(all []topics.Lock) {
+	for i := range all {
+		l := &all[i]
+		l.Time, l.User, l.Host = words.Time(l.Time), Clean(l.User, MostName), Clean(l.Host, MostName)
+	}
+}
+
+// Progress is Events for what a running job tells of itself.
+func Progress(p *topics.Progress) {
+	p.Doing = Clean(p.Doing, MostName)
+	if p.Percent = min(p.Percent, 100); !(p.Percent >= 0) { // nor is it a number that is none
+		p.Percent = 0
+	}
+	if p.Trouble != nil {
+		p.Trouble.Words = Clean(p.Trouble.Words, MostSaid)
+	}
+	if w := p.Waits; w != nil {
+		w.Since, w.Until = words.Time(w.Since), words.Time(w.Until)
+		w.More += max(0, len(w.Locks)-topics.MaxLocks)
+		w.Locks = w.Locks[:min(len(w.Locks), topics.MaxLocks)]
+		locks(w.Locks)
+	}
+}
 
 // Beat is Events for a heartbeat.
 func Beat(b *topics.Heartbeat) {

@@ -13,7 +13,8 @@ import (
 
 // times are the fields of what agents say that hold a time: whoever adds one that is
 // called otherwise adds its name.
-var times = map[string]bool{"At": true, "Time": true, "Created": true, "ModTime": true, "Keys": true}
+var times = map[string]bool{"At": true, "Time": true, "Created": true, "ModTime": true, "Keys": true,
+	"Since": true, "Until": true}
 
 // planned are times that name a slot: what becomes of one that cannot be, its schedule
 // decides.
@@ -73,6 +74,21 @@ func TestWhatEntersHasTimesThatCanBe(t *testing.T) {
 		})
 		if met < 7 {
 			t.Errorf("only %d times were met", met)
+		}
+		var p topics.Progress
+		spoil(reflect.ValueOf(&p), ms, "x")
+		Progress(&p)
+		met = 0
+		walk(reflect.ValueOf(&p), "", func(name string, v reflect.Value) {
+			if v.Kind() != reflect.Int64 || !times[name] {
+				return
+			}
+			if met++; v.Int() != words.Time(ms) {
+				t.Errorf("%s of a progress of %d is taken as %d", name, ms, v.Int())
+			}
+		})
+		if met != 3 {
+			t.Errorf("%d times of a progress were met", met)
 		}
 		b := topics.Heartbeat{Clock: ms, Disk: &topics.Disk{Since: ms}}
 		if Beat(&b); b.Clock != words.Time(ms) || b.Disk.Since != words.Time(ms) {

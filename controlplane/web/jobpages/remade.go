@@ -1,7 +1,6 @@
 package jobpages
 
 import (
-	"net/url"
 
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/store"
@@ -64,7 +63,7 @@ func remadeTables(v *views.Job, j store.Job, r topics.Result, report topics.Repo
 	case m == nil || !v.DryRun || m.Changed+m.Removed == 0 || j.State != topics.Succeeded:
 	case j.Kind == topics.RewriteJob:
 		v.Facts = append(v.Facts, views.Fact{Name: "Nothing was changed", Value: "Go on and take it out",
-			URL: views.ChangeURL(string(j.Repository), "dry_run="+url.QueryEscape(string(j.ID)))})
+			URL: views.ChangeURL(string(j.Repository), "dry_run", string(j.ID))})
 	case j.Kind == topics.RepairJob:
 		v.Facts = append(v.Facts, views.Fact{Name: "Nothing was changed", Value: "Go on with the repair",
 			URL: views.RepairURL(string(j.Repository))})

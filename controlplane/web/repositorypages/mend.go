@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,7 +131,7 @@ func (s *Pages) ChangePage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, g := range of {
-		v.Groups = append(v.Groups, views.Link{Text: groups[g], URL: views.ChangeURL(row.ID, "group="+url.QueryEscape(string(g)))})
+		v.Groups = append(v.Groups, views.Link{Text: groups[g], URL: views.ChangeURL(row.ID, "group", string(g))})
 	}
 	v.Groups = v.Groups[:min(len(v.Groups), 20)]
 	switch job := topics.JobID(q.Get("dry_run")); {
