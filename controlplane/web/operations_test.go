@@ -21,6 +21,9 @@ var anOperation = map[topics.JobKind]topics.Operation{
 	topics.RestoreJob: {Snapshot: strings.Repeat("a", 64), Target: "/restored"},
 	topics.FindJob:    {Pattern: "*.txt"},
 	topics.CheckJob:   {Subset: "1/12"},
+	topics.TagJob:     {Snapshots: []string{strings.Repeat("a", 64)}, Add: []string{"kept"}},
+	topics.RewriteJob: {Snapshots: []string{strings.Repeat("a", 64)}, Exclude: []string{"*.iso"}},
+	topics.RepairJob:  {What: topics.RepairIndex},
 }
 
 // kept is a repository with a keeper, an everyday and a maintenance credential.
@@ -47,19 +50,27 @@ func TestTheMaintenanceCredentialReachesNobodyButTheKeeper(t *testing.T) {
 	attic.name, nas.name = "attic", "nas"
 	group := attic.group("letters")
 	r := w.kept(group, nas.id)
+	for _, a := range []*agent{attic, nas} {
+		a.can, a.restic = []topics.Ability{topics.RemakesSnapshots, topics.CopiesSnapshots}, "0.17.0"
+	}
+	copies := map[*agent]string{attic: string(attic.group("copies").Repository), nas: string(nas.group("copies").Repository)}
 	attic.connect()
 	nas.connect()
 	for _, a := range []*agent{attic, nas} {
 		for _, kind := range topics.Kinds {
+			operation := anOperation[kind]
+			if kind == topics.CopyJob {
+				operation.To = copies[a]
+			}
 			var j store.Job
 			var err error
 			if kind == topics.BackupJob {
 				if a == nas {
 					continue // it has no source group
 				}
-				j, _, err = w.engine.AskBackup(t.Context(), "test", a.id, "")
+				j, _, err = w.engine.AskBackup(t.Context(), "test", a.id, group.Name)
 			} else {
-				j, _, err = w.engine.Ask(t.Context(), "test", a.id, kind, r.ID, anOperation[kind])
+				j, _, err = w.engine.Ask(t.Context(), "test", a.id, kind, r.ID, operation)
 			}
 			if a == attic && jobs.Maintains(kind) {
 				if no := (*jobs.NotKeeperError)(nil); !errors.As(err, &no) || no.Keeper != nas.id {
@@ -72,7 +83,7 @@ func TestTheMaintenanceCredentialReachesNobodyButTheKeeper(t *testing.T) {
 			}
 			run := a.told(j.ID)
 			may := run.Repository.Env["RESTIC_REST_PASSWORD"] == "maintenance-canary" && run.Repository.URL == "rest:http://nas:8001/attic"
-			everyday := []topics.JobKind{topics.BackupJob, topics.RestoreJob, topics.InitJob, topics.DrillJob}
+			everyday := []topics.JobKind{topics.BackupJob, topics.RestoreJob, topics.InitJob, topics.DrillJob, topics.CopyJob}
 			looks := !slices.Contains(everyday, kind) // at the one address a keeper knows
 			if want := a == nas && (jobs.Maintains(kind) || looks); may != want {
 				t.Errorf("%s on %s may delete: %t, want %t", kind, a.name, may, want)

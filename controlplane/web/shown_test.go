@@ -241,6 +241,7 @@ func busyWorld(t *testing.T) *world {
 	if _, err := w.store.Revoke(ctx, "test", gone.id); err != nil {
 		t.Fatal(err)
 	}
+	attic.can = []topics.Ability{topics.RemakesSnapshots, topics.CopiesSnapshots}
 	bound.permits("linux", topics.Permits{Kinds: []topics.JobKind{topics.SnapshotsJob}})
 	attic.connect()
 	_ = cellar
@@ -278,6 +279,7 @@ func busyWorld(t *testing.T) *world {
 	attic.start(w.backup(attic)) // and goes on
 	for path, body := range map[string]any{
 		"/api/hosts/" + string(attic.id) + "/schedules/nightly": map[string]any{"cron": "30 2 * * *", "source_groups": []string{"letters"}},
+		"/api/repositories/" + string(g.Repository) + "/mirror": map[string]any{"to": attic.group("copies").Repository, "host": attic.id},
 	} {
 		if r := w.program(store.Admin).do("PUT", path, body); r.StatusCode != 200 {
 			t.Fatalf("%s: %s %s", path, r.Status, r.text)

@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -245,6 +246,7 @@ func throughProxy(c *base.Config) {
 // An agent is one that the test plays.
 type agent struct {
 	can     []topics.Ability // what it says it can do, from the next connect on
+	restic  string           // the version it says its restic is of, likewise; "" is 0.14.0
 	w       *world
 	id      topics.HostID
 	channel *seal.Channel
@@ -353,7 +355,7 @@ func (a *agent) connect() {
 	a.w.engine.Received(birth, topics.Encode(topics.Birth{Session: a.session, Version: "v0", Protocol: topics.Protocol,
 		MAC: a.channel.Sign(birth, a.session.Signed(topics.Born))}), true)
 	a.say(topics.Event{Hello: &topics.Hello{Session: a.session, Facts: topics.Facts{Hostname: a.name, OS: "linux", Arch: "amd64",
-		Platform: "Debian GNU/Linux 12 (bookworm)", Agent: "v0", Restic: "0.14.0",
+		Platform: "Debian GNU/Linux 12 (bookworm)", Agent: "v0", Restic: cmp.Or(a.restic, "0.14.0"),
 		Can: append([]topics.Ability{topics.RunsDrills}, a.can...)}}})
 	a.online()
 }
