@@ -23,16 +23,18 @@ const module = "github.com/restic-manager/restic-manager"
 // like.
 var arrows = []struct{ pkg, may, is string }{
 	{".", "", "the table of imports"},
-	{"agent", "agent/launcher agent/link agent/process agent/restic agent/restoring agent/sftp agent/spool doctor" +
-		" failpoint location patterns private protocol release seal slots topics words",
+	{"agent", "agent/fetched agent/launcher agent/link agent/process agent/restic agent/restoring agent/sftp" +
+		" agent/spool doctor failpoint location patterns private protocol release seal since slots topics" +
+		" words",
 		"one host's side: policy, jobs, enrolment"},
+	{"agent/fetched", "agent/launcher private topics", "keeps the restic that the control plane had the agent fetch"},
 	{"agent/launcher", "failpoint private release topics",
 		"runs the release of the agent that an update brought, and goes back"},
 	{"agent/link", "protocol seal topics", "the agent's connection, whatever is said on it"},
 	{"agent/process", "private topics words", "runs programs and finds what a crash left of them"},
-	{"agent/restic", "agent/process agent/sftp location topics", "runs restic and reads what it prints, whoever asks"},
+	{"agent/restic", "agent/process agent/sftp location since topics", "runs restic and reads what it prints, whoever asks"},
 	{"agent/restic/standin", "", "a restic for tests that says what a test has it say"},
-	{"agent/restoring", "agent/process agent/restic failpoint topics",
+	{"agent/restoring", "agent/process agent/restic failpoint since topics",
 		"a restore as a person means it, whatever the version of restic"},
 	{"agent/service", "deploy doctor journal private", "has the system's manager start the agent and look after it"},
 	{"agent/sftp", "agent/process location private topics",
@@ -45,31 +47,32 @@ var arrows = []struct{ pkg, may, is string }{
 	{"build/release", "release", "makes what is released beside packages: image, zip files, checksums"},
 	{"build/rules", "", "it checks how code is written, and uses none of it"},
 	{"build/testrun", "", "runs the tests and prints the slowest"},
-	{"cmd/restic-manager", "controlplane controlplane/alerts controlplane/alerts/asked" +
-		" controlplane/alerts/delivery controlplane/channels controlplane/checkup controlplane/consumers" +
-		" controlplane/discovery controlplane/drills controlplane/enroll controlplane/field controlplane/fleet" +
-		" controlplane/handout controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs" +
-		" controlplane/kit controlplane/maintenance controlplane/metrics controlplane/mirroring" +
-		" controlplane/outcome controlplane/password controlplane/pause controlplane/people controlplane/problem" +
+	{"cmd/restic-manager", "controlplane controlplane/alerts controlplane/alerts/asked controlplane/alerts/delivery" +
+		" controlplane/channels controlplane/checkup controlplane/consumers controlplane/discovery" +
+		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/handout" +
+		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/kit" +
+		" controlplane/maintenance controlplane/metrics controlplane/mirroring controlplane/outcome" +
+		" controlplane/password controlplane/pause controlplane/people controlplane/problem" +
 		" controlplane/queries controlplane/reach controlplane/removal controlplane/replace" +
-		" controlplane/repositories controlplane/restores controlplane/retention controlplane/rollout" +
-		" controlplane/schedule controlplane/search controlplane/self controlplane/shelf controlplane/sources" +
-		" controlplane/space controlplane/support controlplane/uplink doctor journal manual protocol release" +
-		" slots store store/alerts store/chain store/channels store/copies store/drills store/heartbeats" +
-		" store/keyring store/kits store/slotlog topics words",
+		" controlplane/repositories controlplane/restics controlplane/restores controlplane/retention" +
+		" controlplane/rollout controlplane/schedule controlplane/search controlplane/self controlplane/shelf" +
+		" controlplane/sources controlplane/space controlplane/support controlplane/uplink doctor journal" +
+		" manual protocol release since slots store store/alerts store/chain store/channels store/copies" +
+		" store/drills store/heartbeats store/keyring store/kits store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent agent/launcher agent/service doctor journal manual release", "the agent's main"},
 	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/delivery" +
 		" controlplane/alerts/gather controlplane/asking controlplane/audience controlplane/channels" +
 		" controlplane/checkup controlplane/discovery controlplane/drills controlplane/enroll" +
-		" controlplane/explorer controlplane/fleet controlplane/handout controlplane/heartbeat controlplane/hosts" +
-		" controlplane/jobs controlplane/maintenance controlplane/metrics controlplane/mirroring" +
-		" controlplane/notices controlplane/outbox controlplane/password controlplane/pause controlplane/people" +
-		" controlplane/public controlplane/queries controlplane/reach controlplane/rekey controlplane/removal" +
-		" controlplane/replace controlplane/rights controlplane/rollout controlplane/schedule controlplane/self" +
-		" controlplane/shelf controlplane/space controlplane/support controlplane/upkeep controlplane/uplink" +
-		" controlplane/web controlplane/web/base controlplane/zone doctor failpoint lobby private protocol release" +
-		" seal store store/access store/alerts store/copies store/keyring store/room store/sweep topics words",
+		" controlplane/explorer controlplane/fleet controlplane/handout controlplane/heartbeat" +
+		" controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/metrics" +
+		" controlplane/mirroring controlplane/notices controlplane/outbox controlplane/password" +
+		" controlplane/pause controlplane/people controlplane/public controlplane/queries controlplane/reach" +
+		" controlplane/rekey controlplane/removal controlplane/replace controlplane/restics" +
+		" controlplane/rights controlplane/rollout controlplane/schedule controlplane/self controlplane/shelf" +
+		" controlplane/space controlplane/support controlplane/upkeep controlplane/uplink controlplane/web" +
+		" controlplane/web/base controlplane/zone doctor failpoint lobby private protocol release seal store" +
+		" store/access store/alerts store/copies store/keyring store/room store/sweep topics words",
 		"composes the control plane into one Run"},
 	{"controlplane/alerts", "controlplane/alerts/conditions controlplane/alerts/life controlplane/alerts/routing" +
 		" controlplane/channels controlplane/field controlplane/notices store store/alerts store/channels topics" +
@@ -122,7 +125,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/fleet", "controlplane/health controlplane/hosts controlplane/jobs controlplane/protection slots store" +
 		" store/drills store/facts store/promise topics",
 		"what is true of the fleet, whoever shows it"},
-	{"controlplane/handout", "controlplane/field controlplane/reach controlplane/shelf release words",
+	{"controlplane/handout", "controlplane/field controlplane/reach controlplane/shelf release topics words",
 		"hands the agent out to hosts, and what installs it"},
 	{"controlplane/health", "slots store/facts store/looks store/places topics words",
 		"how a repository is, from what hosts last found there"},
@@ -130,7 +133,7 @@ var arrows = []struct{ pkg, may, is string }{
 		"tells other services that the control plane works, and of good backups"},
 	{"controlplane/hosts", "controlplane/field store store/removal store/twins topics", "what is known of connected hosts"},
 	{"controlplane/jobs", "controlplane/hosts controlplane/outcome controlplane/permits controlplane/progress controlplane/restores" +
-		" controlplane/rights controlplane/tidy failpoint location protocol seal store store/keyring store/places" +
+		" controlplane/rights controlplane/tidy failpoint location protocol seal since store store/keyring store/places" +
 		" topics words",
 		"asks hosts for jobs and follows them"},
 	{"controlplane/kit", "location store store/kits store/places topics words", "emergency kits"},
@@ -162,12 +165,13 @@ var arrows = []struct{ pkg, may, is string }{
 		"what a host's policy forbids, and the command that permits it"},
 	{"controlplane/plain", "controlplane/kit location patterns topics", "commands that bring files back with restic alone"},
 	{"controlplane/problem", "controlplane/alerts/conditions controlplane/consumers controlplane/drills controlplane/enroll" +
-		" controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance controlplane/mirroring" +
-		" controlplane/pause controlplane/people controlplane/permits controlplane/queries controlplane/rekey" +
-		" controlplane/removal controlplane/repositories controlplane/restores controlplane/retention" +
-		" controlplane/rollout controlplane/schedule controlplane/sources controlplane/succession store" +
-		" store/admission store/alerts store/channels store/discoveries store/heartbeats store/places" +
-		" store/replacing store/room store/uplinks topics words",
+		" controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance" +
+		" controlplane/mirroring controlplane/pause controlplane/people controlplane/permits" +
+		" controlplane/queries controlplane/rekey controlplane/removal controlplane/repositories" +
+		" controlplane/restics controlplane/restores controlplane/retention controlplane/rollout" +
+		" controlplane/schedule controlplane/sources controlplane/succession store store/admission" +
+		" store/alerts store/channels store/discoveries store/heartbeats store/places store/replacing" +
+		" store/room store/uplinks topics words",
 		"words the errors of all others, which never import it"},
 	{"controlplane/progress", "store topics words",
 		"says how far a running job is, to whoever asks"},
@@ -190,7 +194,9 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/repositories", "controlplane/field controlplane/jobs controlplane/permits controlplane/retention" +
 		" controlplane/rights location store store/places topics words",
 		"adds, changes and removes repositories"},
-	{"controlplane/restores", "controlplane/hosts location store topics words",
+	{"controlplane/restics", "controlplane/field controlplane/fleet controlplane/hosts since store topics words",
+		"which restic runs where, and what each lacks"},
+	{"controlplane/restores", "controlplane/hosts location since store topics words",
 		"the rules of asking for a restore, below those who ask"},
 	{"controlplane/retention", "controlplane/schedule slots store store/places store/reviews topics words",
 		"which snapshots stay"},
@@ -237,24 +243,26 @@ var arrows = []struct{ pkg, may, is string }{
 		"pages about alerts, and about who is told of what"},
 	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels controlplane/consumers" +
 		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/handout" +
-		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance" +
-		" controlplane/mirroring controlplane/outcome controlplane/people controlplane/problem" +
-		" controlplane/progress controlplane/protection controlplane/queries controlplane/rekey" +
-		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restores" +
-		" controlplane/retention controlplane/rights controlplane/rollout controlplane/schedule" +
-		" controlplane/search controlplane/sources controlplane/uplink controlplane/web/base" +
-		" controlplane/web/session location protocol store store/admission store/alerts store/channels" +
-		" store/drills store/heartbeats store/replacing store/rollouts store/slotlog topics words",
+		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs" +
+		" controlplane/maintenance controlplane/mirroring controlplane/outcome controlplane/people" +
+		" controlplane/problem controlplane/progress controlplane/protection controlplane/queries" +
+		" controlplane/rekey controlplane/removal controlplane/replace controlplane/repositories" +
+		" controlplane/restics controlplane/restores controlplane/retention controlplane/rights" +
+		" controlplane/rollout controlplane/schedule controlplane/search controlplane/sources" +
+		" controlplane/uplink controlplane/web/base controlplane/web/session location protocol since store" +
+		" store/admission store/alerts store/channels store/drills store/heartbeats store/replacing" +
+		" store/rollouts store/slotlog topics words",
 		"operations of the API: read the request, ask one package, answer"},
 	{"controlplane/web/base", "controlplane/alerts controlplane/channels controlplane/consumers controlplane/discovery" +
-		" controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet controlplane/handout" +
-		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/maintenance" +
-		" controlplane/mirroring controlplane/notices controlplane/pause controlplane/people controlplane/problem" +
-		" controlplane/queries controlplane/reach controlplane/rekey controlplane/removal controlplane/replace" +
-		" controlplane/repositories controlplane/retention controlplane/rights controlplane/rollout" +
-		" controlplane/schedule controlplane/self controlplane/shelf controlplane/sources controlplane/space" +
-		" controlplane/targets controlplane/uplink controlplane/web/session protocol release store store/chain" +
-		" store/slotlog topics words",
+		" controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet" +
+		" controlplane/handout controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs" +
+		" controlplane/maintenance controlplane/mirroring controlplane/notices controlplane/pause" +
+		" controlplane/people controlplane/problem controlplane/queries controlplane/reach controlplane/rekey" +
+		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restics" +
+		" controlplane/retention controlplane/rights controlplane/rollout controlplane/schedule" +
+		" controlplane/self controlplane/shelf controlplane/sources controlplane/space controlplane/targets" +
+		" controlplane/uplink controlplane/web/session protocol release store store/chain store/slotlog topics" +
+		" words",
 		"what pages and API both need: what they ask, rows by ID, problems as statuses"},
 	{"controlplane/web/jobpages", "controlplane/difference controlplane/field controlplane/fleet controlplane/hosts controlplane/jobs" +
 		" controlplane/outcome controlplane/permits controlplane/plain controlplane/problem controlplane/progress" +
@@ -274,13 +282,14 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/web/base controlplane/web/layout" +
 		" controlplane/web/session store topics views words",
 		"pages about MQTT: the brokers, what is published there, and who listens"},
-	{"controlplane/web/pages", "controlplane/alerts controlplane/drills controlplane/enroll controlplane/field controlplane/firststeps" +
-		" controlplane/fleet controlplane/handout controlplane/hosts controlplane/jobs controlplane/knock" +
-		" controlplane/problem controlplane/protection controlplane/queries controlplane/reach" +
-		" controlplane/replace controlplane/repositories controlplane/rights controlplane/schedule" +
-		" controlplane/search controlplane/sources controlplane/web/base controlplane/web/layout" +
-		" controlplane/web/live controlplane/web/session controlplane/zone location slots store store/admission" +
-		" store/drills store/intake store/kits store/slotlog topics views words",
+	{"controlplane/web/pages", "controlplane/alerts controlplane/drills controlplane/enroll controlplane/field" +
+		" controlplane/firststeps controlplane/fleet controlplane/handout controlplane/hosts controlplane/jobs" +
+		" controlplane/knock controlplane/problem controlplane/protection controlplane/queries" +
+		" controlplane/reach controlplane/replace controlplane/repositories controlplane/restics" +
+		" controlplane/rights controlplane/schedule controlplane/search controlplane/sources" +
+		" controlplane/web/base controlplane/web/layout controlplane/web/live controlplane/web/session" +
+		" controlplane/zone location slots store store/admission store/drills store/intake store/kits" +
+		" store/slotlog topics views words",
 		"pages about hosts: read the request, ask one package, answer"},
 	{"controlplane/web/removalpages", "controlplane/field controlplane/hosts controlplane/problem controlplane/removal" +
 		" controlplane/web/base controlplane/web/layout controlplane/web/session topics views words",
@@ -296,17 +305,17 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/trial controlplane/web/base controlplane/web/layout controlplane/web/session location" +
 		" location/storage store store/kits store/looks store/passwords store/places topics views words",
 		"pages about repositories"},
-	{"controlplane/web/restorepages", "controlplane/fleet controlplane/jobs controlplane/moments" +
-		" controlplane/permits controlplane/plain" +
-		" controlplane/problem controlplane/queries controlplane/restores controlplane/rights controlplane/targets" +
-		" controlplane/web/base controlplane/web/layout controlplane/web/session location store store/drafts" +
-		" store/places topics views words",
+	{"controlplane/web/restorepages", "controlplane/fleet controlplane/jobs controlplane/moments controlplane/permits controlplane/plain" +
+		" controlplane/problem controlplane/queries controlplane/restores controlplane/rights" +
+		" controlplane/targets controlplane/web/base controlplane/web/layout controlplane/web/session location" +
+		" since store store/drafts store/places topics views words",
 		"pages that put a restore together"},
 	{"controlplane/web/session", "controlplane/jobs controlplane/password controlplane/problem controlplane/rights store store/room topics" +
 		" words",
 		"who sent a request; no page"},
-	{"controlplane/web/updatepages", "controlplane/field controlplane/fleet controlplane/problem controlplane/rollout controlplane/shelf" +
-		" controlplane/web/base controlplane/web/layout controlplane/web/session store/rollouts topics views words",
+	{"controlplane/web/updatepages", "controlplane/field controlplane/fleet controlplane/problem controlplane/restics controlplane/rollout" +
+		" controlplane/shelf controlplane/web/base controlplane/web/layout controlplane/web/session since" +
+		" store/rollouts topics views words",
 		"the pages about versions of agents"},
 	{"controlplane/zone", "", "in which time zone somebody sees moments"},
 	{"deploy", "", "the systemd units, which whoever installs one has with them"},
@@ -325,7 +334,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"failpoint", "", "kills the process where a test asks; it is in everything that must not lose anything"},
 	{"journal", "", "how bad each line of a log is, for systemd's journal; both programs"},
 	{"lobby", "", "how many connections a port may have, and who has to go; knows no protocol"},
-	{"location", "", "a repository's address, which both sides read alike"},
+	{"location", "since", "a repository's address, which both sides read alike"},
 	{"location/storage", "location", "the kinds of storage as forms have them, and the addresses they make"},
 	{"manual", "", "manual pages, made of the command lines"},
 	{"patterns", "", "what restic's patterns leave out, which both sides have to know"},
@@ -334,6 +343,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"protocol/protocoltest", "protocol topics", "simulates and compares journals"},
 	{"release", "", "what a release of the agent consists of, and whether to believe it"},
 	{"seal", "", "keeps a payload between two parties, whatever it says"},
+	{"since", "", "which version of restic brought what, and what older ones do instead"},
 	{"slots", "", "when a slot is; depends on nothing but the plan and the moment"},
 	{"store", "failpoint location private protocol slots store/access store/admission store/alerts store/atonce" +
 		" store/auditlog store/chain store/changes store/channels store/column store/copies store/discoveries" +
@@ -412,6 +422,7 @@ var bans = []struct{ pkg, not, because string }{
 	{"private", others, "both programs keep their files with it"},
 	{"protocol", others, "it decides, and is simulated without disk, network or clock"},
 	{"patterns", others, "both sides read a pattern alike"},
+	{"since", others, "both sides read a version alike"},
 	{"location", others, "both sides read an address alike"},
 	{"words", others, "how a size or a moment is told depends on nothing else"},
 	{"controlplane/field", others, "the rules of what people type know no subject"},

@@ -160,8 +160,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 
 	r := &runner{
 		Timing: a.Timing, log: a.Log.With("host", identity.Host), identity: identity,
-		journal: journal, room: a.Room, place: place, program: &program{path: a.Restic, timing: a.Timing.Restic, ssh: sshOf(a.State)},
-		state: state, shown: shown, renewed: make(chan struct{}, 1), replace: make(chan struct{}, 1),
+		journal: journal, room: a.Room, place: place,
+		program: &program{path: a.Restic, state: a.State, timing: a.Timing.Restic, ssh: sshOf(a.State)},
+		state:   state, shown: shown, renewed: make(chan struct{}, 1), replace: make(chan struct{}, 1),
 		wall: time.Now, steps: make(chan step), progress: make(chan progress, 8), jobs: map[topics.JobID]context.CancelCauseFunc{},
 		queries: newQueries(), child: a.Child, launched: a.Launched, number: a.running(), installed: a.Installed,
 		welcomed: make(chan struct{}), leaves: make(chan struct{}, 1),

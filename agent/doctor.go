@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
-	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/doctor"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/topics"
@@ -144,19 +143,27 @@ func checkDisk(state string) []doctor.Finding {
 	return d.Findings()
 }
 
-func checkRestic(ctx context.Context, state, program string) []doctor.Finding {
+func checkRestic(ctx context.Context, state, named string) []doctor.Finding {
 	var list []doctor.Finding
-	b, err := restic.Probe(ctx, program)
+	own := &program{path: named, state: state}
+	b, err := own.find(ctx)
+	if own.why != "" {
+		list = append(list, doctor.Finding{State: doctor.Warning, What: own.why, Effect: "the host's own restic is used in its place",
+			Remedy: "have it fetched again, or go back for good: restic-manager-agent restic rollback"})
+	}
+	if own.held.SHA256 != "" && own.why == "" {
+		named = b.Path
+	}
 	if err != nil {
 		list = append(list, doctor.Finding{State: doctor.Fail, What: err.Error(), Effect: noBackups,
 			Remedy: "install the package restic, or name the program: restic-manager-agent run --restic PATH"})
 	} else {
 		list = append(list, doctor.Well("restic %s is %s", b.Version, b.Path))
-		if program == "" {
-			program = b.Path
+		if named == "" {
+			named = b.Path
 		}
-		if !filepath.IsAbs(program) {
-			list = append(list, doctor.Finding{State: doctor.Warning, What: program + " is no full path",
+		if !filepath.IsAbs(named) {
+			list = append(list, doctor.Finding{State: doctor.Warning, What: named + " is no full path",
 				Effect: "whoever changes PATH decides what runs as root", Remedy: "restic-manager-agent install writes the full path into the service"})
 		}
 	}

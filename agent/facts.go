@@ -18,7 +18,7 @@ func (r *runner) facts() (topics.Facts, error) {
 	policy, err := r.policy()
 	facts := hostFacts(r.identity.Hostname, r.program.version(), policy, r.state)
 	if r.launched {
-		facts.Can, facts.Updates = append(facts.Can, topics.UpdatesItself), r.updates(policy)
+		facts.Can, facts.Updates = append(facts.Can, topics.UpdatesItself, topics.FetchesRestic), r.updates(policy)
 	}
 	return facts, err
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/restic-manager/restic-manager/agent/fetched"
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/agent/restoring"
@@ -252,25 +253,41 @@ func (r *runner) awaitGone(pid int) {
 // has changed.
 type program struct {
 	path   string
+	state  string // the agent's state directory, with a restic that was fetched; "" is none
 	timing restic.Timing
 	ssh    sftp.Home
 
 	mu    sync.Mutex
 	found restic.Binary
 	file  os.FileInfo
-	tried time.Time // when refresh looked for it last
+	held  fetched.Program // which found is, the zero value if it is the host's own
+	why   string          // why one that was fetched is not used
+	tried time.Time       // when refresh looked for it last
 }
 
 func (p *program) find(ctx context.Context) (restic.Binary, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.file != nil {
+	use := p.fetched()
+	if p.file != nil && use == p.held {
 		if now, err := os.Stat(p.found.Path); err == nil && now.Size() == p.file.Size() && now.ModTime().Equal(p.file.ModTime()) {
 			return p.found, nil
 		}
 	}
-	p.found, p.file = restic.Binary{}, nil
-	binary, err := restic.Probe(ctx, p.path)
+	p.found, p.file, p.why = restic.Binary{}, nil, ""
+	path := p.path
+	if p.held = use; use.SHA256 != "" {
+		if err := fetched.Whole(p.state, use); err != nil {
+			p.why = err.Error()
+		} else {
+			path = fetched.Path(p.state, use)
+		}
+	}
+	binary, err := restic.Probe(ctx, path)
+	if err != nil && path != p.path && ctx.Err() == nil && !restic.Passing(err) { // a backup by the host's own is better than none
+		p.why = err.Error()
+		binary, err = restic.Probe(ctx, p.path)
+	}
 	if err != nil {
 		return binary, err
 	}
@@ -280,6 +297,27 @@ func (p *program) find(ctx context.Context) (restic.Binary, error) {
 	}
 	p.found = binary
 	return binary, nil
+}
+
+// fetched is the restic that was fetched and is to be used; its SHA256 is "" if there is none.
+func (p *program) fetched() (use fetched.Program) {
+	if p.state == "" {
+		return use
+	}
+	if s, err := fetched.Load(p.state); err == nil && s.Current != nil {
+		use = *s.Current
+	}
+	return use
+}
+
+// used is the restic that was fetched and is used, and why one that was is not.
+func (p *program) used() (use fetched.Program, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.why != "" || p.file == nil {
+		return use, p.why
+	}
+	return p.held, ""
 }
 
 // refresh finds restic again if it has been replaced, and one that is not there or does

@@ -44,6 +44,7 @@ type Policy struct {
 	Overwrite       bool                `json:"overwrite"`                  // a restore may go where files are
 	Hooks           map[string]Hook     `json:"hooks,omitempty"`            // programs it may run around a backup, by name
 	Updates         *UpdatePolicy       `json:"updates,omitempty"`          // of the agent, by the control plane; nil is as it was built
+	Restic          *ResticPolicy       `json:"restic,omitempty"`           // a restic that the control plane has it fetch; nil is none
 	// HostKeys is which keys of SSH servers the control plane may have this host trust: none,
 	// new or any; "" is new, see hostKeys.
 	HostKeys string `json:"host_keys,omitempty"`
@@ -53,6 +54,12 @@ type Policy struct {
 type UpdatePolicy struct {
 	Forbid bool     `json:"forbid,omitempty"`
 	Keys   []string `json:"keys,omitempty"` // whose signatures count, in place of the one that the program was built with
+}
+
+// A ResticPolicy is which restic this host lets its control plane have it fetch.
+type ResticPolicy struct {
+	Allow  bool     `json:"allow,omitempty"`
+	SHA256 []string `json:"sha256,omitempty"` // of the files as they were released: these alone; none is any that the control plane names
 }
 
 // A Hook is a program of the host's. It runs only while it is the very file its
@@ -261,6 +268,13 @@ func (p Policy) check() error {
 			}
 		}
 	}
+	if p.Restic != nil {
+		for _, sum := range p.Restic.SHA256 {
+			if !topics.IsSHA256(sum) {
+				return fmt.Errorf("restic: %.80q is no SHA-256: 64 hexadecimal digits, small letters", sum)
+			}
+		}
+	}
 	for name, h := range p.Hooks {
 		if sum, err := hex.DecodeString(h.SHA256); err != nil || len(sum) != sha256.Size {
 			return fmt.Errorf("hooks: the sha256 of %.60q is not 64 hexadecimal digits", name)
@@ -392,6 +406,23 @@ func ForbidUpdates(state string) error {
 		}
 		p.Updates = &UpdatePolicy{Forbid: true, Keys: keys}
 	})
+}
+
+// AllowRestic lets the control plane have the agent fetch a restic from there and use it:
+// files with these checksums alone, or any that it names if none is given.
+func AllowRestic(state string, sums []string) error {
+	return allow(state, func(p *Policy) {
+		p.Restic = &ResticPolicy{Allow: true}
+		for _, sum := range sums {
+			p.Restic.SHA256 = with(p.Restic.SHA256, strings.ToLower(sum))
+		}
+	})
+}
+
+// ForbidRestic has the agent fetch no restic. One that it fetched stays in use, see
+// [RollbackRestic].
+func ForbidRestic(state string) error {
+	return allow(state, func(p *Policy) { p.Restic = nil })
 }
 
 func with[T comparable](list []T, one T) []T {
@@ -551,6 +582,15 @@ func (p Policy) Words() string {
 	default:
 		say("Updates of the agent: newer releases that were signed by the key %s. To forbid them: restic-manager-agent policy "+
 			"forbid-updates.", release.IDs(keys))
+	}
+	switch {
+	case p.Restic == nil || !p.Restic.Allow:
+		say("restic: the host's own. To let its control plane have it fetch another: restic-manager-agent policy allow-restic.")
+	case len(p.Restic.SHA256) == 0:
+		say("restic: its control plane may have it fetch any restic from there and run it. To forbid that: restic-manager-agent policy " +
+			"forbid-restic.")
+	default:
+		say("restic: its control plane may have it fetch a restic from there whose file has this SHA-256: %s.", list(p.Restic.SHA256))
 	}
 	if len(p.Hooks) == 0 {
 		say("Hooks: none.")

@@ -130,13 +130,17 @@ func (u updater) all(ctx context.Context) (end topics.Finished, over bool) {
 	u.runner.do(protocol.Spawned{Job: u.job, At: now()})
 	m, err := u.steps(ctx)
 	switch {
+	case err == nil && u.update.Restic != nil:
+		u.say(topics.Info, "%s is used from now on", m.Version)
+		return topics.Finished{State: topics.Succeeded}, true
 	case err == nil:
 		u.say(topics.Info, "the agent is release %d, %s, from now on", m.Number, m.Version)
 		return topics.Finished{State: topics.Succeeded}, true
 	case errors.Is(err, errLeaves), errors.Is(context.Cause(ctx), errStopping):
 		return end, false
 	case errors.Is(context.Cause(ctx), errCancelled):
-		return topics.Finished{State: topics.Cancelled, Cause: topics.CauseCancelled, Message: "Cancelled before the new agent was tried."}, true
+		return topics.Finished{State: topics.Cancelled, Cause: topics.CauseCancelled,
+			Message: "Cancelled before the new program was tried."}, true
 	case ctx.Err() != nil:
 		return end, false
 	}
@@ -155,6 +159,10 @@ func (u updater) steps(ctx context.Context) (m release.Manifest, err error) {
 	policy, err := u.policy()
 	if err != nil {
 		return m, failed(topics.CausePolicy, "%v", err)
+	}
+	if u.update.Restic != nil {
+		m.Version, err = u.restic(ctx, policy, *u.update.Restic)
+		return m, err
 	}
 	if m, err = u.permitted(policy); err != nil {
 		return m, err
@@ -461,7 +469,8 @@ func (u updater) piece(ctx context.Context, path string, p release.Program) (aga
 	case err != nil || has+n < p.Size:
 		return true, errors.Join(failed(topics.CauseUnreachable, "The download broke off after %d of %d bytes.", has+n, p.Size), f.Sync())
 	case has+n > p.Size:
-		return false, errors.Join(failed(topics.CauseChecksum, "%s is longer than the %d bytes that were signed.", p.Name, p.Size), f.Truncate(0))
+		return false, errors.Join(failed(topics.CauseChecksum, "%s is longer than the %d bytes that it is to have.", p.Name, p.Size),
+			f.Truncate(0))
 	}
 	failpoint.Here("update-came")
 	return false, f.Sync()
@@ -509,6 +518,7 @@ func (r *runner) updates(p Policy) *topics.Updates {
 	if r.child != nil {
 		u.Installed = r.installed
 	}
+	u.Restic = r.fetching(p)
 	if s, err := launcher.Load(r.state); err == nil && s.Back != nil {
 		back := *s.Back
 		back.Message = strings.ToValidUTF8(back.Message[:min(len(back.Message), 1000)], "")

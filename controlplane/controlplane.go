@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,6 +44,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/rekey"
 	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/replace"
+	"github.com/restic-manager/restic-manager/controlplane/restics"
 	"github.com/restic-manager/restic-manager/controlplane/rollout"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/self"
@@ -201,6 +203,7 @@ type Plane struct {
 	channels    *channels.Service
 	queue       *delivery.Queue
 	explorer    *explorer.Explorer // what consumers can read
+	restics     *restics.Service   // has hosts fetch restic
 	handout     *handout.Service   // gives hosts their agent
 	agents      *broker.Broker
 	session     topics.Session // of this process, as agents are told
@@ -398,6 +401,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 	p.rollouts = &rollout.Service{Store: p.Store, Jobs: p.Jobs, Board: p.fleet, Beyond: p.Jobs.Beyond, Changed: p.decided,
 		Log: c.Log, Now: now,
 		Release: func() shelf.Release { return p.handout.Release(release.Pinned()) }, Seen: func() { p.publisher.Newer() }}
+	p.restics = &restics.Service{Store: p.Store, Jobs: p.Jobs, Dir: restics.DirOf(c.Data)}
 	p.notices.Add(p.rollouts.Notices)
 	p.rekey = rekey.New(rekey.Service{Store: p.Store, Jobs: p.Jobs, Online: p.presence.Reachable, Changed: p.decided, Log: c.Log,
 		Timing: c.Timing.Rekey, Oldest: func() int64 { return copies.Oldest(c.Data) }})
@@ -487,6 +491,13 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Reach:  &reach.Service{Store: p.Store, Flag: c.AgentsPublic, Listen: p.AgentsAddr(), Pages: p.alerts.PublicURL, Log: c.Log},
 		Public: p.alerts.PublicURL,
 		Pin:    p.Desk.PinOfPort,
+		Restic: func(ctx context.Context, name string) (string, time.Time, io.ReadSeekCloser, error) {
+			f, content, err := p.restics.Open(ctx, name)
+			if err != nil {
+				return "", time.Time{}, nil, err
+			}
+			return f.SHA256, f.Modified, content, nil
+		},
 	})
 	scraped, err := p.metrics(c, now)
 	if err != nil {
@@ -506,6 +517,7 @@ func (p *Plane) compose(ctx context.Context, c Config) error {
 		Self:        p.self,
 		Alerts:      p.alerts,
 		Rollouts:    p.rollouts,
+		Restics:     p.restics,
 		Rekey:       p.rekey,
 		Short:       p.space.Holds,
 		Bell:        p.bell,

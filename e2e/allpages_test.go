@@ -239,6 +239,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 		"/settings":                      "settings",
 		"/removed":                       "removed",
 		"/updates":                       "updates",
+		"/updates/restic":                "updates-restic",
 		"/hosts/" + attic.ID + "/remove": "host-remove",
 		"/hosts/" + attic.ID + "/source-groups/letters/remove": "group-remove",
 		"/repositories/" + vault.ID + "/remove":                "repository-remove",

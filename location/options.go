@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/restic-manager/restic-manager/since"
 )
 
 // An Option is one of restic's extended options (-o NAME=VALUE) that a repository may have.
@@ -17,9 +19,9 @@ type Option struct {
 	Values []string // what it may be; none is a number from Min to Max, or a time
 	Min    int
 	Max    int
-	Time   bool   // of a number that is followed by s or m
-	Since  [3]int // the first restic that knows it; zero is any that we run
-	SSH    string // ssh's own name of what is told ssh and not restic
+	Time   bool          // of a number that is followed by s or m
+	Since  since.Feature // the first restic that knows it; zero is any that we run
+	SSH    string        // ssh's own name of what is told ssh and not restic
 }
 
 // Options are all that a repository may have. Each is a number, a word of a list or a time:
@@ -38,9 +40,9 @@ var Options = slices.Concat(
 			Values: []string{"true", "false"}},
 		{Name: "s3.retries", Label: "Retries", Words: "how often a request is tried again", Min: 1, Max: 20},
 		{Name: "s3.unsafe-anonymous-auth", Label: "Without any login", Words: "for a bucket that everybody may read",
-			Values: []string{"true", "false"}, Since: [3]int{0, 17, 0}},
+			Values: []string{"true", "false"}, Since: since.Anonymous},
 		{Name: "azure.access-tier", Label: "Access tier", Words: "of what is written from now on", Values: []string{"Hot", "Cool", "Cold"},
-			Since: [3]int{0, 18, 0}},
+			Since: since.AccessTier},
 		{Name: "sftp.server-alive-interval", Label: "Seconds until the server is asked", Words: "after so many without a word ssh " +
 			"asks whether it is still there, and gives up when that is not answered", Min: 5, Max: 3600, SSH: "ServerAliveInterval"},
 		{Name: "sftp.server-alive-count", Label: "Questions without an answer", Words: "after so many ssh gives up", Min: 1, Max: 240,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -139,14 +140,27 @@ func (s *Store) Ask(ctx context.Context, actor string, j Job) (job Job, added bo
 	return job, added, err
 }
 
+// OfRestic reports whether a job has its host's agent use another restic, and not another
+// release of itself.
+func (j Job) OfRestic() bool {
+	o := j.Operation.V
+	return j.Kind == topics.UpdateJob && o != nil && o.Update != nil && o.Update.Restic != nil
+}
+
 // same returns a queued or running job that does the same as j, or ErrNotFound.
 func same(ctx context.Context, tx *sqlx.Tx, j Job) (Job, error) {
 	switch j.Kind {
 	case topics.BackupJob:
 		return openBackup(ctx, tx, j.SourceGroup)
-	case topics.UpdateJob: // to whichever release
-		return get[Job](ctx, tx, `SELECT * FROM jobs WHERE finished_at = 0 AND cancel_asked = 0 AND host = $1 AND kind = $2
-			ORDER BY queued_at LIMIT 1`, j.Host, j.Kind)
+	case topics.UpdateJob: // to whichever release, or to whichever restic
+		list, err := all[Job](ctx, tx, `SELECT * FROM jobs WHERE finished_at = 0 AND cancel_asked = 0 AND host = $1 AND kind = $2
+			ORDER BY queued_at`, j.Host, j.Kind)
+		for _, open := range list {
+			if open.OfRestic() == j.OfRestic() {
+				return open, nil
+			}
+		}
+		return Job{}, orNotFound(err)
 	}
 	return get[Job](ctx, tx, `SELECT * FROM jobs WHERE finished_at = 0 AND cancel_asked = 0 AND host = $1 AND kind = $2
 		AND repository = $3 AND operation = $4 AND place = $5
@@ -179,6 +193,9 @@ func (s *Store) queue(ctx context.Context, tx *sqlx.Tx, j Job) error {
 		return err
 	}
 	what := string(j.Kind)
+	if j.OfRestic() {
+		what += " of restic " + strings.TrimSpace(j.Operation.V.Update.Restic.Name+" "+j.Operation.V.Update.Restic.SHA256)
+	}
 	if j.Operation.V != nil && j.Operation.V.DryRun {
 		what += ", dry run,"
 	}

@@ -32,8 +32,8 @@ var Kinds = []JobKind{BackupJob, InitJob, ForgetJob, PruneJob, CheckJob, UnlockJ
 	FindJob, KeyJob, LocksJob, DrillJob, CopyJob, TagJob, RewriteJob, RepairJob}
 
 // UpdateJob is the one kind that is no operation of restic's: it has the agent run another
-// release of itself, see [Update]. It is in no repository, and nobody asks for it by itself:
-// a rollout does.
+// release of itself, or fetch a restic, see [Update]. It is in no repository, and nobody asks
+// for it as for other jobs: a rollout does, or who looks after restic.
 const UpdateJob JobKind = "update"
 
 // AllKinds lists every kind of job.

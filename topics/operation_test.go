@@ -9,6 +9,8 @@ import (
 )
 
 func TestAnOperationIsHeldToWhatItsKindTakes(t *testing.T) {
+	sum := strings.Repeat("ab", 32)
+	restic := func(r ResticUpdate) Operation { return Operation{Update: &Update{Restic: &r}} }
 	id, other, job := strings.Repeat("ab", 32), strings.Repeat("cd", 32), JobID("20260101-preview-1")
 	long := "/" + strings.Repeat("x", 3999)
 	many := slices.Repeat([]string{"/etc"}, MaxPaths)
@@ -145,6 +147,19 @@ func TestAnOperationIsHeldToWhatItsKindTakes(t *testing.T) {
 		{"update of nothing", UpdateJob, Operation{}, false},
 		{"update without a signature", UpdateJob, Operation{Update: &Update{Manifest: []byte("{}")}}, false},
 		{"update by more than fits", UpdateJob, Operation{Update: &Update{Manifest: make([]byte, MaxManifest+1), Signature: []byte("s")}}, false},
+		{"update of restic", UpdateJob, restic(ResticUpdate{Name: "restic_0.18.1_linux_amd64.bz2", Size: 9, SHA256: sum}), true},
+		{"older restic for Windows", UpdateJob, restic(ResticUpdate{Name: "restic_0.18.1_windows_amd64.zip", Size: 9, SHA256: sum,
+			Older: true}), true},
+		{"back to the restic before", UpdateJob, restic(ResticUpdate{Back: true}), true},
+		{"back to a file", UpdateJob, restic(ResticUpdate{Back: true, Name: "restic_0.18.1_linux_amd64"}), false},
+		{"restic by a path", UpdateJob, restic(ResticUpdate{Name: "../restic_0.18.1_linux_amd64", Size: 9, SHA256: sum}), false},
+		{"another program", UpdateJob, restic(ResticUpdate{Name: "bash", Size: 9, SHA256: sum}), false},
+		{"restic without a checksum", UpdateJob, restic(ResticUpdate{Name: "restic_0.18.1_linux_amd64", Size: 9}), false},
+		{"restic with half a checksum", UpdateJob, restic(ResticUpdate{Name: "restic_0.18.1_linux_amd64", Size: 9, SHA256: sum[:32]}), false},
+		{"restic of no size", UpdateJob, restic(ResticUpdate{Name: "restic_0.18.1_linux_amd64", SHA256: sum}), false},
+		{"restic that is too large", UpdateJob, restic(ResticUpdate{Name: "restic_0.18.1_linux_amd64", Size: MaxRestic + 1, SHA256: sum}), false},
+		{"restic with a manifest", UpdateJob, Operation{Update: &Update{Manifest: []byte("{}"), Signature: []byte("s"),
+			Restic: &ResticUpdate{Back: true}}}, false},
 		{"update with a path", UpdateJob, Operation{Paths: []string{"/a"},
 			Update: &Update{Manifest: []byte("{}"), Signature: []byte("s")}}, false},
 		{"backup with an update", BackupJob, Operation{Update: &Update{Manifest: []byte("{}"), Signature: []byte("s")}}, false},

@@ -23,7 +23,7 @@ var kinds = map[string]struct{ word, icon string }{
 	"key":       {word: "Keys", icon: "key-round"},
 	"locks":     {word: "Locks", icon: "lock"},
 	"copy":      {word: "Copy", icon: "copy"},
-	"update":    {word: "Agent update", icon: "refresh-cw"},
+	"update":    {word: "Update", icon: "refresh-cw"},
 }
 
 // KindWord is a job's kind as a title: "Backup".

@@ -695,6 +695,7 @@ func samples() []sample {
 		{"updates", views.UpdatesPage(shellOf("updates", "Updates"), views.Updates{Verdict: "No agent has connected yet.",
 			Begins:  "By hand: nothing is updated unless somebody starts it.",
 			Release: views.Release{Dir: "/srv/agents", Say: "There are no agents to hand out.", Remedy: "Put them there."}})},
+		{"restics", views.ResticsPage(shellOf("updates", "restic on the machines"), fullRestics())},
 		{"updates_full", views.UpdatesPage(shellOf("updates", "Updates"), fullUpdates())},
 		{"rollout", views.RolloutPage(shellOf("updates", "Update to 1.3.0"), stoppedRollout())},
 		{"keys", views.KeysPage(add(shell("Add many hosts", "", fleetLink)), views.Keys{})},
@@ -1004,4 +1005,24 @@ func stoppedRollout() views.Rollout {
 		Failed: []views.FailedHost{{Host: "cellar", HostID: "cellar-0001", Why: "The new agent was not welcomed in time.", JobID: "job-2"}},
 		Begun:  1, Hosts: []views.RolloutHost{{Host: "cellar", HostID: "cellar-0001", JobID: "job-2", Wave: "A tenth", Word: "Failed, went back",
 			Tone: "fail", Icon: "octagon-x", Why: "The new agent was not welcomed in time.", Since: past(time.Hour)}}}
+}
+
+func fullRestics() views.Restics {
+	host := views.Link{Text: "attic", URL: "/hosts/attic-0001"}
+	return views.Restics{Verdict: "2 hosts run a restic that lacks something. On 1 host none is found.",
+		Versions: []views.ResticVersion{
+			{Version: "0.20.0", Hosts: 1, Online: 1, Names: []views.Link{host}, Says: "Has all that is used", Tone: "ok", Icon: "circle-check"},
+			{Version: hostile, Hosts: 20, Online: 3, Names: []views.Link{{Text: hostile, URL: "javascript:alert(1)"}},
+				More: 19, Says: "Lacks 2 things", Tone: "warn", Icon: "triangle-alert", Lacks: []views.ResticLack{
+					{What: "Taking files out of snapshots", Since: "0.15", Else: "It is refused.", Tone: "warn", Icon: "circle-slash"},
+					{What: "Waiting for a lock itself", Since: "0.16", Else: "It begins anew.", Tone: "idle", Icon: "circle-minus"}}}},
+		None: views.CannotGroup{Why: "No restic is found there.", Do: "Install it.", Hosts: []views.Link{host}, More: 3},
+		Dir:  "/srv/data/restic",
+		Files: []views.ResticFile{
+			{Name: "restic_0.20.0_linux_amd64.bz2", Platform: "linux amd64", SHA256: strings.Repeat("ab", 32), Says: "Confirmed by anna", Tone: "ok",
+				Icon: "circle-check", Pinned: true, Listed: "SHA256SUMS beside it says the same."},
+			{Name: hostile, SHA256: hostile, Says: hostile, Tone: "warn", Icon: "triangle-alert", Confirmable: true, Problem: "It has another."}},
+		Fetch: views.ResticFetch{Versions: []string{"0.20.0"}, Hosts: []views.Link{{Text: hostile, URL: "attic-0001"}},
+			Cannot: []views.CannotGroup{{Why: "Its agent is too old.", Do: "Update it.", Hosts: []views.Link{host}, More: 2}},
+			Asked:  []views.ResticAsked{{Host: "attic", URL: "/jobs/1", Text: "Its job"}, {Host: hostile, Text: hostile, Do: hostile}}}}
 }

@@ -11,6 +11,7 @@ func RolloutURL(id string) string { return UpdatesURL + "/" + url.PathEscape(id)
 // Updates is the page about versions of agents.
 type Updates struct {
 	Verdict   string // "12 of 14 hosts run 1.3.0, the newest that lies here."
+	Restic    string // how restic on the hosts stands
 	Problem   string // why something that was asked for was not done, "" if nothing was
 	Release   Release
 	Going     []Rollout

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -84,7 +85,7 @@ func (c *check) words() string {
 	return "check"
 }
 
-func (*check) answers(v Version) bool { return v.AtLeast(0, 18, 0) }
+func (*check) answers(v Version) bool { return v.Has(since.CheckJSON) }
 
 func (c *check) read(o *output, line []byte) bool {
 	switch {

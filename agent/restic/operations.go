@@ -14,6 +14,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -90,7 +91,7 @@ func (b Backup) args(v Version, dir string) ([]string, error) {
 		args = append(args, "--tag", t)
 	}
 	args = append(args, retry(v, b.RetryLock)...)
-	if v.AtLeast(0, 16, 0) && len(b.Tags) > 0 { // a changed list of paths then does not mean to read everything again
+	if v.Has(since.GroupBy) && len(b.Tags) > 0 { // a changed list of paths then does not mean to read everything again
 		args = append(args, "--group-by", "host,tags")
 	}
 	if windows && !b.LiveFiles {
@@ -107,7 +108,7 @@ func (b Backup) args(v Version, dir string) ([]string, error) {
 	flag := "--exclude-file"
 	if windows {
 		flag = "--iexclude-file"
-		if v.AtLeast(0, 18, 0) { // the service cannot read them, and what is read of others is fetched
+		if v.Has(since.CloudFiles) { // the service cannot read them, and what is read of others is fetched
 			args = append(args, "--exclude-cloud-files")
 		}
 	}
@@ -167,7 +168,7 @@ func (b Backup) words() string {
 
 // retry is how restic is told to wait for another's lock; before 0.16 it cannot.
 func retry(v Version, limit time.Duration) []string {
-	if limit <= 0 || !v.AtLeast(0, 16, 0) {
+	if limit <= 0 || !v.Has(since.RetryLock) {
 		return nil
 	}
 	return []string{"--retry-lock", limit.String()}

@@ -139,7 +139,7 @@ func TestWhatIsLeftOutIsReadInEveryVersion(t *testing.T) {
 		w := standIn(t, `[ $1 = forget ] && exit 0
 echo '`+line+`' >&2
 echo '[]'`)
-		w.b.Version = Version{0, 16, 5}
+		w.b.Version = Version{Minor: 16, Patch: 5}
 		e := w.b.List(t.Context(), w.place, w.repo, w.sink)
 		w.want(e, topics.Succeeded, topics.CauseNone)
 		if len(e.Result.Unreadable) != 1 || !strings.HasPrefix(full, e.Result.Unreadable[0]) || e.Result.Place != "" {
@@ -160,7 +160,7 @@ func TestForgettingThatResticOnlyClaims(t *testing.T) {
 	exit 0
 }
 echo '[{"id":"`+full+`","time":"2026-01-01T00:00:00Z"}]'`)
-	w.b.Version = Version{0, 18, 1}
+	w.b.Version = Version{Minor: 18, Patch: 1}
 	e := w.b.Forget(t.Context(), w.place, w.repo, Forget{IDs: []string{full, strings.Repeat("ab", 32)}}, w.sink)
 	w.want(e, topics.Failed, topics.CauseAppendOnly)
 	if !slices.Equal(e.Result.Removed, []string{strings.Repeat("ab", 32)}) {
@@ -415,7 +415,7 @@ func TestAServerThatCannotBeReachedIsSaidAtOnce(t *testing.T) {
 				r.Env["RESTIC_CACERT"] = topics.Secret(c.ca)
 			}
 			sink := &recorder{}
-			b := Binary{Version: Version{0, 19, 1}, Timing: Timing{Reach: 5 * time.Second}}
+			b := Binary{Version: Version{Minor: 19, Patch: 1}, Timing: Timing{Reach: 5 * time.Second}}
 			begun := time.Now()
 			e := b.Reach(t.Context(), r, sink)
 			if (e.State == topics.Succeeded) != (c.cause == "") || e.Cause != c.cause || (e.Message == "") != (c.cause == "") {
@@ -424,7 +424,7 @@ func TestAServerThatCannotBeReachedIsSaidAtOnce(t *testing.T) {
 			if took := time.Since(begun); took > time.Minute {
 				t.Errorf("it took %v", took)
 			}
-			b.Version = Version{0, 17, 3} // says so itself, but for what ssh says
+			b.Version = Version{Minor: 17, Patch: 3} // says so itself, but for what ssh says
 			if e := b.Reach(t.Context(), r, sink); e.State != topics.Succeeded && !strings.HasPrefix(c.url, "sftp:") {
 				t.Errorf("%+v of 0.17.3", e)
 			}
@@ -432,7 +432,7 @@ func TestAServerThatCannotBeReachedIsSaidAtOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if e := (Binary{Version: Version{0, 19, 1}}).Reach(ctx, Repository{URL: topics.Secret("rest:http://" + refused + "/")},
+	if e := (Binary{Version: Version{Minor: 19, Patch: 1}}).Reach(ctx, Repository{URL: topics.Secret("rest:http://" + refused + "/")},
 		&recorder{}); e.State != topics.Cancelled {
 		t.Errorf("cancelled: %+v", e)
 	}
@@ -449,7 +449,7 @@ func TestAServerThatComesBackInTimeIsReached(t *testing.T) {
 			t.Cleanup(func() { s.Close() })
 		}
 	}}
-	b := Binary{Version: Version{0, 18, 1}, Timing: Timing{Reach: time.Minute}}
+	b := Binary{Version: Version{Minor: 18, Patch: 1}, Timing: Timing{Reach: time.Minute}}
 	if e := b.Reach(t.Context(), Repository{URL: topics.Secret("rest:http://" + address + "/")}, sink); e.State != topics.Succeeded ||
 		!strings.Contains(sink.text(), "trying again") {
 		t.Errorf("%+v\n%s", e, sink.text())
@@ -489,7 +489,7 @@ echo '{"message_type":"status","percent_done":0.5,"total_files":2,"files_restore
 echo '{"message_type":"verbose_status","action":"updated","item":"/srv/data/docs","size":0}'
 echo '{"message_type":"summary","total_files":2,"files_restored":2,"total_bytes":16,"bytes_restored":16}'
 echo "mkdir $4: no more than words" >&2`)
-	w.b.Version = Version{0, 17, 3}
+	w.b.Version = Version{Minor: 17, Patch: 3}
 	what := Restore{Snapshot: strings.Repeat("ab", 32), Target: "/proc/self/fd/3/x", Shown: "/srv/back"}
 	e := w.b.Restore(t.Context(), w.place, w.repo, what, w.sink)
 	w.want(e, topics.Succeeded, topics.CauseNone)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -380,7 +381,7 @@ func (o *output) message(m message) bool {
 func (o *output) moved(now, said string) {
 	if now != o.latest {
 		o.latest = now
-		o.tries.moved(o.now(), o.version.AtLeast(0, 16, 0))
+		o.tries.moved(o.now(), o.version.Has(since.TellsAlways))
 		o.silence.said(said)
 		o.silence.repeated(o.tries.now(), "")
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -123,7 +124,7 @@ func both(to, from Repository, v Version, dir string) (a access, ssh []Repositor
 	if too && !(is && first == second) {
 		ssh = append(ssh, from)
 	}
-	if len(ssh) > 1 && !v.AtLeast(sshArgs.Major, sshArgs.Minor, sshArgs.Patch) {
+	if len(ssh) > 1 && !v.Has(since.SSHArgs) {
 		return a, nil, &SharedError{Variable: "ssh command", Scheme: "sftp"}
 	}
 	return a, ssh, nil

@@ -187,10 +187,10 @@ func TestPastedFilesReachEveryVersion(t *testing.T) {
 		v          Version
 		env, flags string
 	}{
-		{Version{0, 14, 0}, "", "--cacert D/restic_cacert --tls-client-cert D/restic_tls_client_cert"},
-		{Version{0, 15, 2}, "", "--cacert D/restic_cacert --tls-client-cert D/restic_tls_client_cert"},
-		{Version{0, 16, 0}, "RESTIC_CACERT=D/restic_cacert RESTIC_TLS_CLIENT_CERT=D/restic_tls_client_cert", ""},
-		{Version{0, 19, 1}, "RESTIC_CACERT=D/restic_cacert RESTIC_TLS_CLIENT_CERT=D/restic_tls_client_cert", ""},
+		{Version{Minor: 14}, "", "--cacert D/restic_cacert --tls-client-cert D/restic_tls_client_cert"},
+		{Version{Minor: 15, Patch: 2}, "", "--cacert D/restic_cacert --tls-client-cert D/restic_tls_client_cert"},
+		{Version{Minor: 16}, "RESTIC_CACERT=D/restic_cacert RESTIC_TLS_CLIENT_CERT=D/restic_tls_client_cert", ""},
+		{Version{Minor: 19, Patch: 1}, "RESTIC_CACERT=D/restic_cacert RESTIC_TLS_CLIENT_CERT=D/restic_tls_client_cert", ""},
 	} {
 		dir := t.TempDir()
 		env, flags, err := r.paste(c.v, dir)
@@ -210,31 +210,31 @@ func TestWhatResticDoesNotKnowIsLeftOutAndSaid(t *testing.T) {
 		flags   string   // of both
 		says    []string // in each sentence
 	}{
-		"nothing": {v: Version{0, 14, 0}, url: "/srv/x"},
-		"all that 0.14 knows": {v: Version{0, 14, 0}, url: "/srv/x", options: map[string]string{"local.connections": "4"},
+		"nothing": {v: Version{Minor: 14}, url: "/srv/x"},
+		"all that 0.14 knows": {v: Version{Minor: 14}, url: "/srv/x", options: map[string]string{"local.connections": "4"},
 			tuning: topics.Tuning{Compression: "max", PackSizeMiB: 64, ExcludeCaches: true, ExcludeLarger: "2G",
 				ExcludeIfPresent: []string{".nobackup"},
 				WithATime:        true},
 			flags: "-o local.connections=4 --compression max --pack-size 64 --exclude-caches --exclude-larger-than 2G " +
 				"--exclude-if-present .nobackup --with-atime"},
-		"what came with 0.15": {v: Version{0, 14, 0}, url: "/srv/x", tuning: topics.Tuning{ReadConcurrency: 4, NoScan: true},
+		"what came with 0.15": {v: Version{Minor: 14}, url: "/srv/x", tuning: topics.Tuning{ReadConcurrency: 4, NoScan: true},
 			says: []string{"how many files to read at once", "without looking how much"}},
-		"in 0.15": {v: Version{0, 15, 0}, url: "/srv/x", tuning: topics.Tuning{ReadConcurrency: 4,
+		"in 0.15": {v: Version{Minor: 15}, url: "/srv/x", tuning: topics.Tuning{ReadConcurrency: 4,
 			NoScan: true}, flags: "--read-concurrency 4 --no-scan"},
-		"a compression of 0.19": {v: Version{0, 18, 1}, url: "/srv/x", tuning: topics.Tuning{Compression: "fastest"},
+		"a compression of 0.19": {v: Version{Minor: 18, Patch: 1}, url: "/srv/x", tuning: topics.Tuning{Compression: "fastest"},
 			says: []string{"the compression fastest"}},
-		"in 0.19": {v: Version{0, 19, 0}, url: "/srv/x", tuning: topics.Tuning{Compression: "fastest"},
+		"in 0.19": {v: Version{Minor: 19}, url: "/srv/x", tuning: topics.Tuning{Compression: "fastest"},
 			flags: "--compression fastest"},
-		"without a login, before": {v: Version{0, 16, 5}, url: "s3:nas/b",
+		"without a login, before": {v: Version{Minor: 16, Patch: 5}, url: "s3:nas/b",
 			options: map[string]string{"s3.unsafe-anonymous-auth": "true"}, says: []string{"0.17.0 does"}},
-		"without a login": {v: Version{0, 17, 0}, url: "s3:nas/b",
+		"without a login": {v: Version{Minor: 17}, url: "s3:nas/b",
 			options: map[string]string{"s3.unsafe-anonymous-auth": "true"}, flags: "-o s3.unsafe-anonymous-auth=true"},
-		"of a newer control plane": {v: Version{0, 19, 0}, url: "s3:nas/b", options: map[string]string{"s3.news": "1",
+		"of a newer control plane": {v: Version{Minor: 19}, url: "s3:nas/b", options: map[string]string{"s3.news": "1",
 			"s3.retries": "5"}, flags: "-o s3.retries=5", says: []string{"s3.news"}},
-		"of a control plane gone bad": {v: Version{0, 19, 0}, url: "sftp:nas:/x",
+		"of a control plane gone bad": {v: Version{Minor: 19}, url: "sftp:nas:/x",
 			options: map[string]string{"sftp.command": "/bin/sh", "sftp.connections": "2,x=y"}, says: []string{"sftp.command",
 				"sftp.connections"}},
-		"of another kind of storage": {v: Version{0, 19, 0}, url: "/srv/x", options: map[string]string{"rest.connections": "9"}},
+		"of another kind of storage": {v: Version{Minor: 19}, url: "/srv/x", options: map[string]string{"rest.connections": "9"}},
 	} {
 		r := Repository{URL: topics.Secret(c.url), Password: "pw", Options: c.options}
 		a, err := r.access(c.v)

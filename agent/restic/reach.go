@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -28,7 +29,7 @@ func (b Binary) Reach(ctx context.Context, repository Repository, sink Sink) End
 	if target, ok := repository.sftp(); ok {
 		return b.reachSFTP(ctx, target, repository.sshOptions(), sink)
 	}
-	if !b.Version.AtLeast(0, 18, 0) {
+	if !b.Version.Has(since.Retries) {
 		return reached
 	}
 	address := repository.endpoint()

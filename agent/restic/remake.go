@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -49,19 +50,12 @@ type RepairSnapshots struct {
 	RetryLock time.Duration
 }
 
-// Since which versions restic can do what.
-var (
-	rewrites        = Version{Minor: 15}
-	repairsSnapshot = Version{Minor: 16}
-	repairsPacks    = Version{Minor: 17} // before, its form was another
-)
-
 // lacks says that this restic is too old for something.
-func (b Binary) lacks(since Version, what string) (Ending, bool) {
-	if b.Version.AtLeast(since.Major, since.Minor, since.Patch) {
+func (b Binary) lacks(f since.Feature) (Ending, bool) {
+	if b.Version.Has(f) {
 		return Ending{}, false
 	}
-	return failed(topics.CauseNoRestic, fmt.Errorf("restic on this host is %s, and %s takes %s or newer", b.Version, what, since)), true
+	return failed(topics.CauseNoRestic, fmt.Errorf("restic on this host is %s, and %s takes %s or newer", b.Version, f.What, f.Since)), true
 }
 
 // tagging is one run of restic's tag.
@@ -90,7 +84,7 @@ func (t *tagging) args(v Version, _ string) ([]string, error) {
 		return nil, err
 	}
 	args := []string{"tag"}
-	if v.AtLeast(0, 18, 0) {
+	if v.Has(since.TagJSON) {
 		args = append(args, "--json")
 	}
 	return slices.Concat(args, retry(v, t.retryLock), t.flags, []string{"--"}, t.ids), nil
@@ -376,7 +370,7 @@ func (r *reworking) args(v Version, dir string) ([]string, error) {
 			flag = "--iexclude-file"
 		}
 		args = append(args, flag, file)
-		if v.AtLeast(0, 19, 0) { // before, it says what it takes out whoever asks
+		if v.Has(since.SaysExcluded) { // before, it says what it takes out whoever asks
 			args = append(args, "--verbose=2")
 		}
 	}
@@ -575,7 +569,7 @@ func (s sight) digest() string {
 // Ending.Result.Remade and Ending.Report. Before it changes anything it looks again, and
 // changes nothing if it finds anything else than the dry run that a person looked at.
 func (b Binary) Rewrite(ctx context.Context, place Place, repository Repository, how Rewrite, sink Sink) Ending {
-	if e, old := b.lacks(rewrites, "taking files out of snapshots"); old {
+	if e, old := b.lacks(since.Rewrite); old {
 		return e
 	}
 	op := &reworking{command: []string{"rewrite"}, exclude: how.Exclude, caseless: how.IgnoreCase, ids: how.IDs, retryLock: how.RetryLock}
@@ -588,7 +582,7 @@ func (b Binary) Rewrite(ctx context.Context, place Place, repository Repository,
 // RepairSnapshots takes out of snapshots what is lost, or says what that would be; see
 // Rewrite.
 func (b Binary) RepairSnapshots(ctx context.Context, place Place, repository Repository, how RepairSnapshots, sink Sink) Ending {
-	if e, old := b.lacks(repairsSnapshot, "repairing snapshots"); old {
+	if e, old := b.lacks(since.RepairSnapshots); old {
 		return e
 	}
 	op := &reworking{command: []string{"repair", "snapshots"}, ids: how.IDs, retryLock: how.RetryLock}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -28,7 +29,7 @@ type reindexing struct {
 
 func (r *reindexing) args(v Version, _ string) ([]string, error) {
 	args := []string{"repair", "index"}
-	if r.old = !v.AtLeast(0, 16, 0); r.old {
+	if r.old = !v.Has(since.RepairIndex); r.old {
 		args = []string{"rebuild-index"}
 	}
 	if r.ReadData {
@@ -133,7 +134,7 @@ func (p *packs) read(_ *output, line []byte) bool {
 
 // RepairPacks saves what is whole in damaged packs, and looks whether they are gone then.
 func (b Binary) RepairPacks(ctx context.Context, place Place, repository Repository, how RepairPacks, sink Sink) Ending {
-	if e, old := b.lacks(repairsPacks, "repairing packs"); old {
+	if e, old := b.lacks(since.RepairPacks); old {
 		return e
 	}
 	which := &packs{of: how.IDs}

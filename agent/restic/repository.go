@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -59,7 +60,7 @@ func (r Repository) access(v Version) (access, error) {
 		return access{}, err
 	}
 	at := r.URL
-	if joined, did := location.JoinLogin(at, r.Env); did && !v.AtLeast(0, 16, 1) { // these take the login from nowhere but the URL
+	if joined, did := location.JoinLogin(at, r.Env); did && !v.Has(since.LoginByVariable) { // these take the login from nowhere but the URL
 		if address, err = location.ParseHere(joined.Reveal()); err != nil {
 			return access{}, err
 		}
@@ -76,11 +77,11 @@ func (r Repository) access(v Version) (access, error) {
 			a.secrets = append(a.secrets, value)
 		}
 		switch {
-		case variable.Flag != "" && !v.AtLeast(0, 16, 0):
+		case variable.Flag != "" && !v.Has(since.FilesByVariable):
 			if value != "" {
 				a.flags = append(a.flags, variable.Flag, value)
 			}
-		case (variable.Name == location.RESTUser || variable.Name == location.RESTPassword) && !v.AtLeast(0, 16, 1):
+		case (variable.Name == location.RESTUser || variable.Name == location.RESTPassword) && !v.Has(since.LoginByVariable):
 		default:
 			env[variable.Name] = value
 		}
@@ -155,9 +156,9 @@ func (r Repository) options(v Version, scheme string) (flags, without []string) 
 		case o.Scheme() != scheme: // from before its address was changed
 		case o.Takes(value) != "":
 			without = append(without, "an option of the repository is left out: "+o.Takes(value))
-		case !v.AtLeast(o.Since[0], o.Since[1], o.Since[2]):
+		case !v.Has(o.Since):
 			without = append(without, fmt.Sprintf("restic %s does not know the option %s=%s of the repository and goes on without it: "+
-				"restic %s does", v, name, value, Version{o.Since[0], o.Since[1], o.Since[2]}))
+				"restic %s does", v, name, value, o.Since.Since))
 		default:
 			flags = append(flags, "-o", name+"="+value)
 		}
@@ -186,7 +187,7 @@ func (r Repository) paste(v Version, dir string) (env, flags []string, err error
 			return nil, nil, fmt.Errorf("write a file of the repository's for restic: %w", err)
 		}
 		variable, _ := location.Find(name)
-		if variable.Flag != "" && !v.AtLeast(0, 16, 0) {
+		if variable.Flag != "" && !v.Has(since.FilesByVariable) {
 			flags = append(flags, variable.Flag, path)
 		} else {
 			env = append(env, name+"="+path)

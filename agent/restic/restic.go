@@ -29,6 +29,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/agent/sftp"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -38,11 +39,8 @@ var (
 	ErrTooOld   = errors.New("this restic is too old")
 )
 
-// oldest is the first version with repositories of format 2.
-var oldest = Version{Minor: 14}
-
-// A Version is restic's own, three numbers. What follows them is left out.
-type Version struct{ Major, Minor, Patch int }
+// A Version is restic's own, three numbers.
+type Version = since.Version
 
 var versionText = regexp.MustCompile(`(?m)^restic (\d{1,4})\.(\d{1,4})\.(\d{1,4})`)
 
@@ -58,19 +56,6 @@ func ParseVersion(answer string) (Version, error) {
 	}
 	return v, nil
 }
-
-// AtLeast reports whether v is major.minor.patch or newer.
-func (v Version) AtLeast(major, minor, patch int) bool {
-	if v.Major != major {
-		return v.Major > major
-	}
-	if v.Minor != minor {
-		return v.Minor > minor
-	}
-	return v.Patch >= patch
-}
-
-func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
 
 // Timing holds the timeouts of a run. Zero fields mean the default.
 type Timing struct {
@@ -176,7 +161,8 @@ func Probe(ctx context.Context, path string) (Binary, error) {
 	}
 	found, err := exec.LookPath(name)
 	if err != nil {
-		return Binary{}, fmt.Errorf("%w at %q (%v): install restic %s or newer, or say with --restic where it is", ErrNotFound, name, err, oldest)
+		return Binary{}, fmt.Errorf("%w at %q (%v): install restic %s or newer, or say with --restic where it is", ErrNotFound, name, err,
+			since.Oldest)
 	}
 	if found, err = filepath.Abs(found); err != nil {
 		return Binary{}, fmt.Errorf("find restic: %w", err)
@@ -203,8 +189,8 @@ func Probe(ctx context.Context, path string) (Binary, error) {
 		return Binary{}, fmt.Errorf("%s did not tell its version in time: %w", found, ctx.Err())
 	case err != nil:
 		return Binary{}, fmt.Errorf("%s is not restic: %w", found, err)
-	case !v.AtLeast(oldest.Major, oldest.Minor, oldest.Patch):
-		return Binary{}, fmt.Errorf("%w: %s is %s, install %s or newer", ErrTooOld, found, v, oldest)
+	case v.Compare(since.Oldest) < 0:
+		return Binary{}, fmt.Errorf("%w: %s is %s, install %s or newer", ErrTooOld, found, v, since.Oldest)
 	}
 	return Binary{Path: found, Version: v}, nil
 }

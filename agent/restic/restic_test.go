@@ -167,7 +167,7 @@ func TestFieldsThatResticWouldMisreadAreRefused(t *testing.T) {
 		"a lock that is a flag":    &lockText{id: "--help"},
 		"a listing that is a flag": &listing{snapshot: "--help"},
 	} {
-		if args, err := op.args(Version{0, 19, 1}, t.TempDir()); err == nil {
+		if args, err := op.args(Version{Minor: 19, Patch: 1}, t.TempDir()); err == nil {
 			t.Errorf("%s became %q", name, args)
 		}
 	}
@@ -239,17 +239,17 @@ func TestServerCredentialsReachEveryVersion(t *testing.T) {
 		flags string
 	}{
 		{
-			Version{0, 14, 0},
+			Version{Minor: 14},
 			"RESTIC_PASSWORD=hunter2! RESTIC_REPOSITORY=rest:https://attic:p%40ss%2Fword@nas:8000/attic/",
 			"--cacert /etc/ca.pem",
 		},
 		{
-			Version{0, 16, 0},
+			Version{Minor: 16},
 			"RESTIC_CACERT=/etc/ca.pem RESTIC_PASSWORD=hunter2! RESTIC_REPOSITORY=rest:https://attic:p%40ss%2Fword@nas:8000/attic/",
 			"",
 		},
 		{
-			Version{0, 16, 1},
+			Version{Minor: 16, Patch: 1},
 			"RESTIC_CACERT=/etc/ca.pem RESTIC_PASSWORD=hunter2! RESTIC_REPOSITORY=rest:https://nas:8000/attic/ " +
 				"RESTIC_REST_PASSWORD=p@ss/word RESTIC_REST_USERNAME=attic",
 			"",
@@ -267,7 +267,7 @@ func TestServerCredentialsReachEveryVersion(t *testing.T) {
 
 func TestSecretsAreRedactedInEveryForm(t *testing.T) {
 	a, err := Repository{URL: "rest:https://attic:from%2Furl@nas/", Password: `pa"ss wörd`,
-		Env: map[string]topics.Secret{"AWS_SECRET_ACCESS_KEY": "a+b/c=d"}}.access(Version{0, 19, 1})
+		Env: map[string]topics.Secret{"AWS_SECRET_ACCESS_KEY": "a+b/c=d"}}.access(Version{Minor: 19, Patch: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +333,7 @@ func TestProbe(t *testing.T) {
 		t.Errorf("the restic on PATH: %+v, %v", b, err)
 	}
 	if b, err := Probe(t.Context(), script("echo restic 0.19.1-dev compiled with go1.26 on linux/amd64")); err != nil ||
-		b.Version != (Version{0, 19, 1}) {
+		b.Version != (Version{Minor: 19, Patch: 1}) {
 		t.Errorf("%+v, %v", b, err)
 	}
 	if _, err := Probe(t.Context(), script("echo restic 0.13.1 compiled with go1.18 on linux/amd64")); !errors.Is(err, ErrTooOld) {
@@ -455,7 +455,7 @@ func FuzzOutput(f *testing.F) {
 				stderr.Write(piece)
 			}
 			end()
-			e := o.ending(process.Exit{Code: 1}, Version{0, 14, 0}, bounds{}, nil)
+			e := o.ending(process.Exit{Code: 1}, Version{Minor: 14}, bounds{}, nil)
 			if e.State != topics.Failed || e.Cause == topics.CauseNone {
 				t.Fatalf("exit code 1 ended %+v", e)
 			}
@@ -519,9 +519,10 @@ func FuzzAnswers(f *testing.F) {
 			}
 			end()
 			for _, code := range []int{0, 1} {
-				e := o.ending(process.Exit{Code: code}, Version{0, 19, 1}, bounds{}, nil)
+				e := o.ending(process.Exit{Code: code}, Version{Minor: 19, Patch: 1}, bounds{}, nil)
 				if code == 1 && (e.State != topics.Failed || e.Cause == topics.CauseNone) ||
-					code == 0 && e.State == topics.Succeeded && op.answers(Version{0, 19, 1}) != o.answered && op.answers(Version{0, 19, 1}) {
+					code == 0 && e.State == topics.Succeeded && op.answers(Version{Minor: 19, Patch: 1}) != o.answered &&
+						op.answers(Version{Minor: 19, Patch: 1}) {
 					t.Fatalf("exit code %d ended %+v", code, e)
 				}
 				report := topics.Encode(e.Report)
@@ -573,7 +574,7 @@ func TestALongAnswerIsTakenApartAsItComes(t *testing.T) {
 	}
 	fmt.Fprint(stdout, `{"path":"/last","type":"file"}],"hits":200001,"snapshot":"`+strings.Repeat("ab", 32)+`"}]`)
 	end()
-	e := o.ending(process.Exit{}, Version{0, 14, 0}, bounds{}, nil)
+	e := o.ending(process.Exit{}, Version{Minor: 14}, bounds{}, nil)
 	if m := e.Report.Matches; e.State != topics.Succeeded || len(m) != maxFound || e.Result.Count != 200_001 || !e.Result.Truncated ||
 		m[maxFound-1].Snapshot == "" {
 		t.Errorf("%s: %d matches, %+v", e.State, len(m), e.Result)
@@ -602,7 +603,7 @@ func TestAFindTellsWhatItFoundSoFar(t *testing.T) {
 	snapshot(3, 1)                                                      // with those of the one before
 	fmt.Fprint(stdout, `,{"matches":[{"path":"/x/lost","type":"file"}`) // its snapshot is never said
 	end()
-	e := o.ending(process.Exit{Cancelled: true, Code: 130}, Version{0, 14, 0}, bounds{}, nil)
+	e := o.ending(process.Exit{Cancelled: true, Code: 130}, Version{Minor: 14}, bounds{}, nil)
 	if len(told) != 2 || len(told[0]) != 2 || len(told[1]) != 4 || len(e.Report.Matches) != 0 || e.State != topics.Cancelled {
 		t.Fatalf("told %d times, %+v, and %d at the end, %s", len(told), told, len(e.Report.Matches), e.State)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -45,10 +46,10 @@ func (r *restore) args(v Version, dir string) ([]string, error) {
 	}
 	args := append([]string{"restore", "--json", "--target", r.Target}, r.flags()...)
 	args = append(args, retry(v, r.RetryLock)...)
-	if v.AtLeast(0, 15, 0) {
+	if v.Has(since.Sparse) {
 		args = append(args, "--sparse")
 	}
-	if v.AtLeast(0, 17, 0) {
+	if v.Has(since.Overwrite) {
 		mode := or(r.Overwrite, "never")
 		if !slices.Contains(topics.Overwrites, mode) {
 			return nil, fmt.Errorf("%.20q is no way to overwrite: one of %s", mode, strings.Join(topics.Overwrites, ", "))
@@ -57,7 +58,7 @@ func (r *restore) args(v Version, dir string) ([]string, error) {
 	}
 	id := r.Snapshot
 	if r.Folder != "" {
-		if !v.AtLeast(0, 16, 0) || !strings.HasPrefix(r.Folder, "/") || strings.ContainsRune(r.Folder, 0) {
+		if !v.Has(since.FolderOf) || !strings.HasPrefix(r.Folder, "/") || strings.ContainsRune(r.Folder, 0) {
 			return nil, fmt.Errorf("restic %s cannot restore what is in %.200q of a snapshot", v, r.Folder)
 		}
 		id += ":" + r.Folder
@@ -69,7 +70,7 @@ func (r *restore) args(v Version, dir string) ([]string, error) {
 // include names the paths, in a file if restic can read one and the paths can be
 // written into one.
 func (r *restore) include(v Version, dir string) (args []string, err error) {
-	file := v.AtLeast(0, 17, 0)
+	file := v.Has(since.IncludeFile)
 	var lines strings.Builder
 	for _, p := range r.Paths {
 		if !strings.HasPrefix(p, "/") || strings.ContainsRune(p, 0) {
@@ -112,7 +113,7 @@ func (r *restore) words() string {
 	return s
 }
 
-func (*restore) answers(v Version) bool { return v.AtLeast(0, 16, 0) }
+func (*restore) answers(v Version) bool { return v.Has(since.RestoreJSON) }
 func (r *restore) hear(line string)     { r.listen(line) }
 func (r *restore) anew() locker         { return &restore{Restore: r.Restore, result: r.result} }
 

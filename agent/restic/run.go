@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -237,7 +238,7 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 		if e.Cause = cause; cause == topics.CauseUnknown && !backup && o.itemCause != topics.CauseNone {
 			e.Cause = o.itemCause
 		}
-		if certain, known := codes[x.Code]; known && v.AtLeast(0, 17, 0) {
+		if certain, known := codes[x.Code]; known && v.Has(since.Exits) {
 			e.Cause = certain
 		}
 		e.Message = or(line, fmt.Sprintf("restic ended with exit code %d and said nothing", x.Code))

@@ -33,7 +33,7 @@ func TestWithoutAShadowCopyTheFilesThemselvesAreRead(t *testing.T) {
 		fmt.Fprintln(stderr, c.stderr)
 		fmt.Fprintln(stdout, summary)
 		end()
-		e := o.ending(process.Exit{Code: c.code}, Version{0, 18, 1}, bounds{}, nil)
+		e := o.ending(process.Exit{Code: c.code}, Version{Minor: 18, Patch: 1}, bounds{}, nil)
 		if e.Cause != c.cause || !strings.Contains(e.Message, c.says) || (e.State == topics.Succeeded) != (c.cause == topics.CauseNone) {
 			t.Errorf("%s: it ended %+v", c.is, e)
 		}
@@ -74,11 +74,11 @@ func TestWithoutAShadowCopyNothingIsSavedWhereThatIsAskedFor(t *testing.T) {
 		if why == nil {
 			continue
 		}
-		e := o.ending(process.Exit{Code: 1, Cancelled: true}, Version{0, 18, 1}, bounds{}, why)
+		e := o.ending(process.Exit{Code: 1, Cancelled: true}, Version{Minor: 18, Patch: 1}, bounds{}, why)
 		if e.State != topics.Failed || e.Cause != topics.CauseShadowCopy || !strings.Contains(e.Message, "not supported for volume") {
 			t.Errorf("%s: it ended %+v", c.is, e)
 		}
-		e = o.ending(process.Exit{Code: 0}, Version{0, 18, 1}, bounds{}, why)
+		e = o.ending(process.Exit{Code: 0}, Version{Minor: 18, Patch: 1}, bounds{}, why)
 		if e.State != topics.Warnings || e.Cause != topics.CauseShadowCopy || e.SnapshotID == "" {
 			t.Errorf("%s: restic was quicker, and there is a snapshot: it ended %+v", c.is, e)
 		}

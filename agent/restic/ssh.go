@@ -27,10 +27,6 @@ func (r Repository) sftp() (sftp.Target, bool) {
 	return sftp.TargetOf(at)
 }
 
-// sshArgs is a version that takes arguments for ssh beside the target, which it writes
-// itself, so that two servers can be reached in one run.
-var sshArgs = Version{Minor: 16, Patch: 5}
-
 // sshFlags have restic call ssh as the knock does, its own words kept apart in dir.
 func (b Binary) sshFlags(ctx context.Context, repositories []Repository, dir string) ([]string, error) {
 	var targets []sftp.Target

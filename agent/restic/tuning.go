@@ -4,23 +4,24 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
 // tuning is how restic of version v is told how to make a backup, and sentences about what it
 // is not told, because it does not know it. A backup with less of that is better than none.
 func tuning(v Version, t topics.Tuning) (flags, without []string) {
-	since := func(minor int, what string, args ...string) {
-		if v.AtLeast(0, minor, 0) {
+	add := func(f since.Feature, what string, args ...string) {
+		if v.Has(f) {
 			flags = append(flags, args...)
 			return
 		}
-		without = append(without, fmt.Sprintf("restic %s does not know %s and goes on without it: restic 0.%d.0 does", v, what, minor))
+		without = append(without, fmt.Sprintf("restic %s does not know %s and goes on without it: restic %s does", v, what, f.Since))
 	}
 	switch t.Compression {
 	case "":
 	case "fastest", "better":
-		since(19, "the compression "+t.Compression, "--compression", t.Compression)
+		add(since.MoreCompression, "the compression "+t.Compression, "--compression", t.Compression)
 	default:
 		flags = append(flags, "--compression", t.Compression)
 	}
@@ -28,7 +29,7 @@ func tuning(v Version, t topics.Tuning) (flags, without []string) {
 		flags = append(flags, "--pack-size", strconv.Itoa(t.PackSizeMiB))
 	}
 	if t.ReadConcurrency > 0 {
-		since(15, "how many files to read at once", "--read-concurrency", strconv.Itoa(t.ReadConcurrency))
+		add(since.ReadConcurrency, "how many files to read at once", "--read-concurrency", strconv.Itoa(t.ReadConcurrency))
 	}
 	if t.ExcludeCaches {
 		flags = append(flags, "--exclude-caches")
@@ -43,7 +44,7 @@ func tuning(v Version, t topics.Tuning) (flags, without []string) {
 		flags = append(flags, "--with-atime")
 	}
 	if t.NoScan {
-		since(15, "how to begin without looking how much there is", "--no-scan")
+		add(since.NoScan, "how to begin without looking how much there is", "--no-scan")
 	}
 	return flags, without
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/agent/process"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -328,7 +329,7 @@ func (b Binary) patient(ctx context.Context, place Place, repository Repository,
 	for wait := first; ; wait = min(2*wait, 12*first) {
 		e := run()
 		locked := e.State == topics.Failed && e.Cause == topics.CauseLocked
-		if b.Version.AtLeast(0, 16, 0) || !locked || limit <= 0 {
+		if b.Version.Has(since.RetryLock) || !locked || limit <= 0 {
 			return e
 		}
 		v := vigil{b: b, place: place, repository: repository, mode: mode, read: read, freed: freed,

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -258,9 +259,9 @@ func (l *look) stays(kind string) bool {
 	v := l.r.Binary.Version
 	switch kind {
 	case "symlink":
-		return !v.AtLeast(0, 16, 0)
+		return !v.Has(since.OverLinks)
 	case "fifo", "dev", "chardev":
-		return !v.AtLeast(0, 17, 0)
+		return !v.Has(since.OverPipes)
 	}
 	return false
 }
@@ -268,7 +269,7 @@ func (l *look) stays(kind string) bool {
 // goes reports whether this restic removes a folder that is in the way of an entry: an empty
 // one, and for a file from 0.17 on.
 func (l *look) goes(n restic.Node, at string) bool {
-	return isEmpty(at) && (n.Type != "file" || l.r.Binary.Version.AtLeast(0, 17, 0))
+	return isEmpty(at) && (n.Type != "file" || l.r.Binary.Version.Has(since.Overwrite))
 }
 
 // fate is what restic 0.17 and newer do with an entry, and what older ones do or are made to
@@ -285,7 +286,7 @@ func (l *look) fate(n restic.Node, info fs.FileInfo) fate {
 		return same
 	case l.mode == "always" && l.stays(n.Type):
 		return kept
-	case alike && (l.mode != "always" || l.r.Binary.Version.AtLeast(0, 17, 0)):
+	case alike && (l.mode != "always" || l.r.Binary.Version.Has(since.Overwrite)):
 		return same
 	case l.mode == "never", l.mode == "if-newer" && n.ModTime.UnixNano() <= at:
 		return kept

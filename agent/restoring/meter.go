@@ -9,6 +9,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/agent/restic"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -167,7 +168,7 @@ func shown(names []string) (cut []string) {
 // start begins a run of restic.
 func (m *meter) start(one *run) {
 	m.run = one
-	if m.r.Binary.Version.AtLeast(0, 16, 0) {
+	if m.r.Binary.Version.Has(since.RestoreJSON) {
 		return
 	}
 	m.end = make(chan struct{})

@@ -26,6 +26,7 @@ import (
 	"github.com/restic-manager/restic-manager/agent/process"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/failpoint"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -111,7 +112,7 @@ func (j Job) begin() (*restoring, error) {
 	if j.Allowed != "" { // which need not be there yet
 		r.Allowed = filepath.Join(r.home, filepath.Base(j.Allowed))
 	}
-	if o.NoOwners && runtime.GOOS == "windows" && j.Binary.Version.AtLeast(0, 17, 0) {
+	if o.NoOwners && runtime.GOOS == "windows" && j.Binary.Version.Has(since.OwnersAlways) {
 		return nil, errors.New("on Windows restic gives files the owners and rights they had, and nothing here can leave them out: " +
 			"restore with owners, or install restic 0.16, which restores none")
 	}
@@ -135,7 +136,7 @@ func (j Job) begin() (*restoring, error) {
 		r.empty = !r.dirs || isEmpty(real)
 	} else if r.target, r.dirs = string(filepath.Separator), true; runtime.GOOS == "windows" {
 		r.target = ""
-		if !j.Binary.Version.AtLeast(0, 16, 0) {
+		if !j.Binary.Version.Has(since.RestoreAnywhere) {
 			return nil, fmt.Errorf("on Windows restic %s cannot restore to where files were: install restic 0.16 or newer, "+
 				"or restore into a folder", j.Binary.Version)
 		}
@@ -283,20 +284,20 @@ func (r *restoring) decide(s *Sweeper) restic.Ending {
 	case l.linkAbove != "":
 		return stop(topics.CauseUsage, "%s is a link or no directory on this host, and in the snapshot it is one: restic would remove it or "+
 			"follow it. Restore into an empty folder", l.linkAbove)
-	case l.inTheWay != "" && !v.AtLeast(0, 17, 0):
+	case l.inTheWay != "" && !v.Has(since.Overwrite):
 		return stop(topics.CauseUsage, "1 item would be overwritten at the target: %s is no directory there, and restic %s would follow it or "+
 			"fail. Choose an empty directory", l.inTheWay, v)
 	case l.inTheWay != "" && l.mode != "always":
 		return stop(topics.CauseUsage, "1 item would be overwritten at the target: %s is no directory there, and restic removes what is in "+
 			"the way of one. Choose an empty directory, or allow to overwrite always", l.inTheWay)
-	case l.there > 0 && !v.AtLeast(0, 17, 0) && l.mode != "always":
+	case l.there > 0 && !v.Has(since.Overwrite) && l.mode != "always":
 		return stop(topics.CauseUsage, "%s would be overwritten at the target, the first is %s: restic %s cannot leave them "+
 			"alone. Choose an empty directory, allow to overwrite always, or install restic 0.17 or newer", several(l.there, "file"),
 			l.firstThere, v)
-	case l.through != "" && !v.AtLeast(0, 17, 0):
+	case l.through != "" && !v.Has(since.Overwrite):
 		return stop(topics.CauseUsage, "1 item would be overwritten at the target through another name: %s is a link there, no plain file, or "+
 			"has other names, and restic %s writes to what that leads to. Choose an empty directory, or install restic 0.17 or newer", l.through, v)
-	case l.under != "" && v.AtLeast(0, 17, 0):
+	case l.under != "" && v.Has(since.Overwrite):
 		return stop(topics.CauseUsage, "1 item would be overwritten at the target: %s is a folder there with something in it, and no folder in "+
 			"the snapshot. Move it away, leave it out, or choose an empty directory", l.under)
 	case l.under != "":
@@ -453,7 +454,7 @@ func (r *restoring) judge(e, wrong restic.Ending, c came, swapped error, lock st
 	n.Restored, n.Overwritten, n.Bytes, n.Failed = c.fresh, c.over, c.bytes, c.failed
 	n.Files, n.Errors = n.Restored+n.Overwritten, uint64(len(c.failures)-c.disowned)
 	n.Digest = ""
-	n.Estimated = !through || !r.Binary.Version.AtLeast(0, 17, 0)
+	n.Estimated = !through || !r.Binary.Version.Has(since.Overwrite)
 	if !r.Operation.InPlace {
 		n.Target = r.target
 	}

@@ -31,21 +31,22 @@ const (
 )
 
 type commands struct {
-	Enroll        enroll        `cmd:"" help:"Let this host in at a control plane, with a token made there."`
-	Policy        policy        `cmd:"" help:"Say what this host lets its control plane do, and allow more."`
-	Run           run           `cmd:"" help:"Stay connected and run what is asked for, until stopped."`
-	Install       install       `cmd:"" help:"Have the system start the agent with the machine, and again when it has ended."`
-	Uninstall     uninstall     `cmd:"" help:"Stop the agent, and have the system start it no more. Its state stays."`
-	Start         start         `cmd:"" help:"Start the installed agent."`
-	Stop          stop          `cmd:"" help:"Stop the installed agent, once what it runs has ended."`
-	Status        status        `cmd:"" help:"Say whether the installed agent runs."`
-	Rollback      rollback      `cmd:"" help:"Go back to the release of the agent before the one that an update brought."`
-	Doctor        doctorCmd     `cmd:"" help:"Say what works here, what does not, what that means and what to do. Nothing is changed."`
-	SSH           sshCommands   `cmd:"" name:"ssh" help:"Show or make this agent's SSH key, and say which servers it trusts."`
-	SupportBundle supportBundle `cmd:"" help:"Put what helps to find a fault into a file, without secrets: versions, policy, doctor, log."`
-	Completion    completion    `cmd:"" help:"Print what has a shell complete commands and flags: bash, zsh or fish."`
-	Man           man           `cmd:"" hidden:"" help:"Print the manual page."`
-	Version       version       `cmd:"" help:"Print the version."`
+	Enroll        enroll         `cmd:"" help:"Let this host in at a control plane, with a token made there."`
+	Policy        policy         `cmd:"" help:"Say what this host lets its control plane do, and allow more."`
+	Run           run            `cmd:"" help:"Stay connected and run what is asked for, until stopped."`
+	Install       install        `cmd:"" help:"Have the system start the agent with the machine, and again when it has ended."`
+	Uninstall     uninstall      `cmd:"" help:"Stop the agent, and have the system start it no more. Its state stays."`
+	Start         start          `cmd:"" help:"Start the installed agent."`
+	Stop          stop           `cmd:"" help:"Stop the installed agent, once what it runs has ended."`
+	Status        status         `cmd:"" help:"Say whether the installed agent runs."`
+	Rollback      rollback       `cmd:"" help:"Go back to the release of the agent before the one that an update brought."`
+	Restic        resticCommands `cmd:"" help:"Show which restic was fetched from the control plane, or go back from it."`
+	Doctor        doctorCmd      `cmd:"" help:"Say what works here, what does not, what that means and what to do. Nothing is changed."`
+	SSH           sshCommands    `cmd:"" name:"ssh" help:"Show or make this agent's SSH key, and say which servers it trusts."`
+	SupportBundle supportBundle  `cmd:"" help:"Put what helps to find a fault into a file, without secrets: versions, policy, doctor, log."`
+	Completion    completion     `cmd:"" help:"Print what has a shell complete commands and flags: bash, zsh or fish."`
+	Man           man            `cmd:"" hidden:"" help:"Print the manual page."`
+	Version       version        `cmd:"" help:"Print the version."`
 }
 
 // streams are where a command writes: out for machines, errs for people.
@@ -134,6 +135,8 @@ type policy struct {
 	AllowHook           policyAllowHook           `cmd:"" help:"Let the control plane have a program run around backups, by name."`
 	AllowUpdates        policyAllowUpdates        `cmd:"" help:"Let the control plane update the agent to signed releases."`
 	ForbidUpdates       policyForbidUpdates       `cmd:"" help:"Let nobody but an administrator of this host update the agent."`
+	AllowRestic         policyAllowRestic         `cmd:"" help:"Let the control plane have the agent fetch a restic from there, and use it."`
+	ForbidRestic        policyForbidRestic        `cmd:"" help:"Have the agent fetch no restic. One that was fetched stays in use."`
 	AllowHostKeys       policyAllowHostKeys       `cmd:"" help:"Say which keys of SSH servers the control plane may have this host trust."`
 }
 
@@ -331,6 +334,62 @@ func (c *policyForbidUpdates) Run() error {
 		return err
 	}
 	return agent.ForbidUpdates(state)
+}
+
+type policyAllowRestic struct {
+	SHA256 []string `name:"sha256" placeholder:"SUM" help:"Of a file as restic releases it, as its SHA256SUMS has it: files with these alone."`
+	stateDir
+}
+
+func (c *policyAllowRestic) Run() error {
+	state, err := c.path()
+	if err != nil {
+		return err
+	}
+	return agent.AllowRestic(state, c.SHA256)
+}
+
+type policyForbidRestic struct{ stateDir }
+
+func (c *policyForbidRestic) Run() error {
+	state, err := c.path()
+	if err != nil {
+		return err
+	}
+	return agent.ForbidRestic(state)
+}
+
+type resticCommands struct {
+	Show     resticShow     `cmd:"" default:"withargs" help:"Say which restic was fetched and is used."`
+	Rollback resticRollback `cmd:"" help:"Go back to the restic before the one that was fetched last, or to the host's own."`
+}
+
+type resticShow struct{ stateDir }
+
+func (c *resticShow) Run(s streams) error {
+	state, err := agent.Located(c.State)
+	if err != nil {
+		return err
+	}
+	said, err := agent.FetchedRestic(state)
+	if err == nil {
+		tell(s, []string{said})
+	}
+	return err
+}
+
+type resticRollback struct{ stateDir }
+
+func (c *resticRollback) Run(s streams) error {
+	state, err := agent.Located(c.State)
+	if err != nil {
+		return err
+	}
+	said, err := agent.RollbackRestic(state)
+	if err == nil {
+		tell(s, []string{said + " is used from the next job on"})
+	}
+	return err
 }
 
 type version struct{}

@@ -90,6 +90,7 @@ type cli struct {
 		Mirror      repositoryMirrorCmd      `cmd:"" help:"Have a repository copied into another on schedule, or show how that goes."`
 		Maintain    repositoryMaintainCmd    `cmd:"" help:"Start a forget, prune or check on the repository's keeper, and print the job's ID."`
 	} `cmd:"" help:"Manage repositories."`
+	Restic  resticCmd  `cmd:"" help:"Look after restic on the hosts: restic show, hosts."`
 	Updates updatesCmd `cmd:"" help:"Keep agents up to date: updates show, start, stop."`
 	Drill   drillCmd   `cmd:"" help:"Prove that what hosts saved can be restored: drill HOST, drill set, drill show."`
 	Job     struct {

@@ -79,7 +79,7 @@ func (c *restoreCmd) Run(ctx context.Context) error {
 		if !fresh {
 			say(os.Stderr, "The same was asked for already; it is %s.", j.State)
 		}
-		if text := restores.Limits(to, *j.Operation.V); text != "" {
+		if text := restores.Warnings(to, *j.Operation.V); text != "" {
 			say(os.Stderr, "%s", text)
 		}
 		fmt.Println(j.ID)

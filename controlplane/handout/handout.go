@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/reach"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // Where they are, on the pages' port and on the agents'.
@@ -54,6 +56,9 @@ type Config struct {
 	// Pin is the SHA-256 of the key of the agents' port, as curl's --pinnedpubkey takes it.
 	Pin func() string
 	Now func() time.Time // nil is time.Now
+	// Restic opens a file with restic that hosts may fetch, for the agents' port alone; nil is
+	// none. It returns fs.ErrNotExist for any other name.
+	Restic func(ctx context.Context, name string) (sum string, modified time.Time, content io.ReadSeekCloser, err error)
 }
 
 // Service hands out.
@@ -185,7 +190,7 @@ func (s *Service) Serve(w http.ResponseWriter, r *http.Request, door Door, netwo
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.sums()))
 		return nil
 	case below:
-		return s.send(w, r, name)
+		return s.send(w, r, door, name)
 	}
 	return ErrNone
 }
@@ -202,14 +207,14 @@ func (s *Service) sums() []byte {
 // transferTime is how long the sending of one file may take.
 const transferTime = 15 * time.Minute
 
-func (s *Service) send(w http.ResponseWriter, r *http.Request, name string) error {
+func (s *Service) send(w http.ResponseWriter, r *http.Request, door Door, name string) error {
 	select {
 	case s.transfer <- struct{}{}:
 		defer func() { <-s.transfer }()
 	default:
 		return Busy{10 * time.Second}
 	}
-	f, content, err := s.dir.open(name)
+	f, content, err := s.open(r.Context(), door, name)
 	switch {
 	case errors.Is(err, errChanged):
 		return Busy{2 * time.Second}
@@ -228,6 +233,15 @@ func (s *Service) send(w http.ResponseWriter, r *http.Request, name string) erro
 	h.Set("ETag", `"`+f.SHA256+`"`)
 	http.ServeContent(w, r, "", f.Modified, content)
 	return nil
+}
+
+// open opens what is handed out at a door by a name.
+func (s *Service) open(ctx context.Context, door Door, name string) (File, io.ReadSeekCloser, error) {
+	if _, _, _, is := topics.ResticFile(name); is && s.Restic != nil && door == AgentsDoor {
+		sum, modified, content, err := s.Restic(ctx, name)
+		return File{Name: name, SHA256: sum, Modified: modified}, content, err
+	}
+	return s.dir.open(name)
 }
 
 // buckets limit how often one network may ask: a burst of two hundred, then ten a second.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/permits"
 	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -63,6 +65,34 @@ func (e *Engine) limitsOfCopy(ctx context.Context, j store.Job) (l topics.Limits
 	return l, nil
 }
 
+// bothSFTP refuses a copy between two SFTP servers where the host's restic reaches one alone.
+func (e *Engine) bothSFTP(ctx context.Context, h store.Host, order Order, to string) error {
+	old := tooOld(h, since.SSHArgs)
+	if old == nil || location.Scheme(to) != "sftp" {
+		return nil
+	}
+	from, err := e.Store.Repository(ctx, order.Repository)
+	if errors.Is(err, store.ErrNotFound) || err == nil && (location.Scheme(from.Location) != "sftp" || login(from.Location) == login(to)) {
+		return nil // the first is looked for elsewhere
+	} else if err != nil {
+		return err
+	}
+	return old
+}
+
+// login is the server of an SFTP address and who we are there.
+func login(address string) string {
+	a, err := location.Parse(address)
+	if err != nil {
+		return ""
+	}
+	if u := a.URL(); u != nil {
+		return u.User.Username() + "@" + u.Host
+	}
+	server, _, _ := strings.Cut(a.Rest(), ":")
+	return server
+}
+
 // second returns why a host may not work in the second repository of a job, nil if it may,
 // or if the job has none: what Permit asks of the first.
 func (e *Engine) second(ctx context.Context, h store.Host, order Order) error {
@@ -90,6 +120,9 @@ func (e *Engine) second(ctx context.Context, h store.Host, order Order) error {
 		return ErrItself
 	case order.Kind == topics.CopyJob && location.PerHost(r.Location):
 		return ErrManyWays
+	}
+	if err := e.bothSFTP(ctx, h, order, r.Location); err != nil {
+		return err
 	}
 	if order.GivenBy == "" {
 		if err := e.Has(ctx, h.ID, order.Kind, id, ""); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/permits"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
@@ -38,9 +39,12 @@ func (e *TooOldError) Error() string {
 	return "restic on " + e.Name + " is " + e.Restic + ", and " + e.What + " takes " + e.Since + " or newer"
 }
 
-// Able returns why a host cannot do what a job of a kind that makes snapshots anew asks of
-// it, nil if it can or nobody knows: its agent or its restic is too old.
+// Able returns why a host cannot do what a job asks of it, nil if it can or nobody knows: its
+// restic is too old, or its agent is to make snapshots anew.
 func Able(h store.Host, kind topics.JobKind, o topics.Operation) error {
+	if kind == topics.RestoreJob && o.InPlace && h.OS == "windows" {
+		return tooOld(h, since.RestoreAnywhere)
+	}
 	if !kind.Remakes() {
 		return nil
 	}
@@ -51,22 +55,24 @@ func Able(h store.Host, kind topics.JobKind, o topics.Operation) error {
 			topics.RepairJob:  "repair repositories",
 		}[kind]}
 	}
-	e := &TooOldError{Name: h.Name, Restic: h.ResticVersion}
-	minor := 0
 	switch {
 	case kind == topics.RewriteJob:
-		minor, e.What = 15, "taking files out of snapshots"
+		return tooOld(h, since.Rewrite)
 	case kind == topics.RepairJob && o.What == topics.RepairSnapshots:
-		minor, e.What = 16, "repairing snapshots"
+		return tooOld(h, since.RepairSnapshots)
 	case kind == topics.RepairJob && o.What == topics.RepairPacks:
-		minor, e.What = 17, "repairing packs"
+		return tooOld(h, since.RepairPacks)
 	}
-	var a, b int
-	if n, err := fmt.Sscanf(h.ResticVersion, "%d.%d", &a, &b); n != 2 || err != nil || a > 0 || b >= minor {
+	return nil
+}
+
+// tooOld returns a [*TooOldError] if a host's restic is known to be older than something
+// takes.
+func tooOld(h store.Host, f since.Feature) error {
+	if v, ok := since.Parse(h.ResticVersion); !ok || v.Has(f) {
 		return nil
 	}
-	e.Since = fmt.Sprintf("0.%d", minor)
-	return e
+	return &TooOldError{Name: h.Name, Restic: h.ResticVersion, What: f.What, Since: f.Since.Short()}
 }
 
 // remake completes a request to make snapshots anew: each is named by the beginning of its

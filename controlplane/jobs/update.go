@@ -11,8 +11,8 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// AskUpdate queues a job that has a host's agent run another release of itself; see
-// [Engine.Ask]. If an update is queued or under way there, that one is returned and fresh is
+// AskUpdate queues a job that has a host's agent run another release of itself, or use another
+// restic; see [Engine.Ask]. If one of the same is queued or under way there, that one is returned and fresh is
 // false. It returns a *permits.OldAgent for an agent that cannot be updated from here. Who
 // may ask, and whether the host would take it, is for who asks.
 func (e *Engine) AskUpdate(ctx context.Context, actor string, host topics.HostID, u topics.Update) (job store.Job, fresh bool, err error) {
@@ -33,8 +33,11 @@ func (e *Engine) AskUpdateUntil(ctx context.Context, actor string, host topics.H
 	} else if err != nil {
 		return job, false, err
 	}
-	if !h.Able(topics.UpdatesItself) {
+	if u.Restic == nil && !h.Able(topics.UpdatesItself) {
 		return job, false, &permits.OldAgent{Name: h.Name, What: "update itself"}
+	}
+	if u.Restic != nil && !h.Able(topics.FetchesRestic) {
+		return job, false, &permits.OldAgent{Name: h.Name, What: "fetch restic"}
 	}
 	now := e.Now()
 	if last := now.Add(e.Timing.NotAfter); until.IsZero() || until.After(last) {

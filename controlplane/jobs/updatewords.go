@@ -87,6 +87,47 @@ var updateWords = map[topics.Cause]Explanation{
 	},
 }
 
+// notFetched is the effect of a restic that was not fetched.
+const notFetched = "The host uses the restic that it used before; its backups go on. No repository was touched."
+
+// resticWords are of causes where a restic was to be fetched.
+var resticWords = map[topics.Cause]Explanation{
+	topics.CauseUpdateRefused: {Cause: "The host's policy does not take this restic from here", Remedies: []Remedy{
+		{Text: "If it shall: run on the host restic-manager-agent policy allow-restic, or with --sha256 for this file alone.", Cure: CureHost},
+		{Text: "Or install restic on the host by its package."},
+	}},
+	topics.CauseChecksum: {Cause: "What was downloaded is not the file whose checksum was confirmed", Remedies: []Remedy{
+		{Text: "Compare the file on this server with restic's SHA256SUMS. If it was exchanged, look who could write there."},
+		{Text: "If it is right there, look at what is between this server and the host."},
+	}},
+	topics.CauseNoProgram: {Cause: "The file is for another system", Remedies: []Remedy{
+		{Text: "Put the file for the host's system and processor beside the others, and confirm its checksum."},
+	}},
+	topics.CauseCannotRun: {Cause: "What is in the file does not run on the host as restic", Remedies: []Remedy{
+		{Text: "See whether the file is what restic released for this system, whole and unchanged."},
+		{Text: "If the agent's state directory is mounted noexec, mount it with exec, or install restic by its package.", Cure: CureHost},
+	}},
+	topics.CauseOldManifest: {Cause: "This restic is older than the one that the host has", Remedies: []Remedy{
+		{Text: "If it is to be that one all the same: ask again, and say that it may be older."},
+	}},
+	topics.CauseUnreachable: {Cause: "The agent could not download the file with restic", Remedies: []Remedy{
+		{Text: "See on the page Updates, restic, whether the file lies here and its checksum is the one that was confirmed."},
+		{Text: "Have the host fetch it again."},
+	}},
+	topics.CauseHostDisk: {Cause: "There is no space left on the host for the new restic", Remedies: []Remedy{
+		{Text: "Make room on the disk with the agent's state directory, some 80 MB, and have the host fetch it again.", Cure: CureHost},
+	}},
+}
+
+// ofRestic words why a restic was not fetched.
+func ofRestic(e Explanation, cause topics.Cause, state topics.JobState) Explanation {
+	if said, known := resticWords[cause]; known {
+		e.Cause, e.Remedies = said.Cause, said.Remedies
+	}
+	e.Effect = notFetched
+	return e
+}
+
 // updateOthers are words of other causes, where an update is what failed.
 var updateOthers = map[topics.Cause]Explanation{
 	topics.CauseUnreachable: {

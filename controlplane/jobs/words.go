@@ -574,6 +574,9 @@ func ExplainJob(j store.Job) Explanation {
 		cause = n
 	}
 	e := Explain(j.Kind, cause, j.State)
+	if j.OfRestic() {
+		e = ofRestic(e, cause, j.State)
+	}
 	if j.Cause == topics.CauseShadowCopy { // the group says whether there is a backup without one
 		e.Effect = nothingSaved
 		if j.State == topics.Warnings {

@@ -18,6 +18,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/mirroring"
 	"github.com/restic-manager/restic-manager/controlplane/permits"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/restics"
 	"github.com/restic-manager/restic-manager/controlplane/retention"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
@@ -186,6 +187,12 @@ func Of(err error) *Problem {
 		return ofPause(err)
 	case ofRekey(err) != nil:
 		return ofRekey(err)
+	case errors.Is(err, restics.ErrNoFile):
+		return &Problem{Kind: NotFound, Title: "There is no such file with restic",
+			Say:  "None of this name lies in the directory for restic on this server, or it was never confirmed. Nothing was changed.",
+			Do:   "Put it there as restic releases it, such as restic_0.20.0_linux_amd64.bz2.",
+			Link: Link{"Which restic runs where", "/updates/restic"},
+			Err:  err}
 	case ofRollout(err) != nil:
 		return ofRollout(err)
 	case ofUplink(err) != nil:

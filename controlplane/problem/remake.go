@@ -27,7 +27,9 @@ func ofRemake(err error) *Problem {
 	case errors.As(err, &old):
 		return &Problem{Kind: Conflict, Cause: topics.CauseNoRestic, Title: "restic on " + old.Name + " is too old for this",
 			Say: "It is " + old.Restic + ", and " + old.What + " takes " + old.Since + " or newer. Nothing was begun.",
-			Do:  "Install a newer restic on that host, or make a host the repository's keeper that has one.", Err: err}
+			Do: "Install restic " + old.Since + " or newer on that host, have its agent fetch one that lies on this server, or have a host do " +
+				"it that has one.",
+			Link: Link{Text: "Which restic runs where", URL: "/updates/restic"}, Err: err}
 	}
 	return nil
 }

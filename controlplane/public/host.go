@@ -133,7 +133,7 @@ func (p *Publisher) update(h *fleet.Entry) topics.HostUpdate {
 		u.LatestVersion = p.Latest(h.Host)
 	}
 	for _, j := range h.Open {
-		if j.Kind != topics.UpdateJob || j.State == topics.Queued {
+		if j.Kind != topics.UpdateJob || j.OfRestic() || j.State == topics.Queued {
 			continue
 		}
 		u.InProgress = true

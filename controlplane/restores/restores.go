@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/restic-manager/restic-manager/location"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -215,10 +216,7 @@ func Able(h store.Host, o topics.Operation) error {
 // where files may be; "" if there is nothing to say, or the version is not known. The agent
 // decides when it has looked.
 func Limits(h store.Host, o topics.Operation) string {
-	if !before(h.ResticVersion, 0, 17) || o.Fresh {
-		return ""
-	}
-	if o.Overwrite == "always" {
+	if v, ok := since.Parse(h.ResticVersion); !ok || v.Has(since.Overwrite) || o.Fresh || o.Overwrite == "always" {
 		return ""
 	}
 	how := o.Overwrite
@@ -226,15 +224,13 @@ func Limits(h store.Host, o topics.Operation) string {
 		how = topics.Overwrites[0]
 	}
 	return fmt.Sprintf("%s has restic %s, which always writes over files that are there, so it cannot keep to %q: if the target holds files, "+
-		"nothing is restored. Choose a new or empty folder, or update restic there to 0.17 or newer.", h.Name, h.ResticVersion, how)
+		"nothing is restored. Choose a new or empty folder, or update restic there to %s or newer.", h.Name, h.ResticVersion, how,
+		since.Overwrite.Since.Short())
 }
 
-// before reports whether a version as restic prints it is older than major.minor; one that
-// is not understood is not.
-func before(version string, major, minor int) bool {
-	var a, b int
-	if n, err := fmt.Sscanf(version, "%d.%d", &a, &b); n != 2 || err != nil {
-		return false
-	}
-	return a < major || a == major && b < minor
+// Warnings are [Limits] and what is wrong with restores of the restic that a host reported,
+// a line each; "" if there is nothing to say.
+func Warnings(h store.Host, o topics.Operation) string {
+	list := []string{Limits(h, o), since.Restoring(h.Name, h.ResticVersion)}
+	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), "\n")
 }

@@ -186,6 +186,22 @@ func TestWhatAnOldResticCannotDo(t *testing.T) {
 	}
 }
 
+func TestARestoreSaysWhatItsResticDoesWrong(t *testing.T) {
+	fresh := topics.Operation{Target: "/b", Fresh: true}
+	for _, c := range []struct {
+		version string
+		o       topics.Operation
+		lines   int
+	}{{"0.14.0", topics.Operation{Target: "/b"}, 2}, {"0.14.0", fresh, 1}, {"0.19.1", topics.Operation{Target: "/b"}, 1}, {"0.20.0", fresh, 0},
+		{"", topics.Operation{Target: "/b"}, 0}} {
+		text := Warnings(store.Host{Name: "attic", ResticVersion: c.version}, c.o)
+		if n := len(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })); n != c.lines ||
+			c.lines > 0 && !strings.Contains(text, "restic before 0.20") {
+			t.Errorf("%s %+v: %q", c.version, c.o, text)
+		}
+	}
+}
+
 // A dry run is good for the restore that it looked at, for a day, while its host stays where
 // it is; else it says why not.
 func TestWhenADryRunIsStale(t *testing.T) {

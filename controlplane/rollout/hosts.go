@@ -110,7 +110,7 @@ func hostOf(e *fleet.Entry, r shelf.Release, number int64, failed bool, now int6
 // updateOf is the update of a host that has not ended, nil if there is none.
 func updateOf(e *fleet.Entry) *store.Job {
 	for i := range e.Open {
-		if e.Open[i].Kind == topics.UpdateJob {
+		if e.Open[i].Kind == topics.UpdateJob && !e.Open[i].OfRestic() {
 			return &e.Open[i]
 		}
 	}

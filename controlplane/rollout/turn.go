@@ -221,7 +221,7 @@ func (s *Service) ask(ctx context.Context, x rollouts.Rollout, m rollouts.Member
 		return m, err
 	}
 	for _, j := range before {
-		if j.Kind == topics.UpdateJob && j.QueuedAt >= m.BeganAt && numberOf(j) == x.Number {
+		if j.Kind == topics.UpdateJob && !j.OfRestic() && j.QueuedAt >= m.BeganAt && numberOf(j) == x.Number {
 			m.Job = j.ID
 			return m, nil
 		}

@@ -102,6 +102,13 @@ func updates(u *topics.Updates) {
 	for i := range u.Keys {
 		u.Keys[i] = Clean(u.Keys[i], MostName)
 	}
+	if r := u.Restic; r != nil {
+		r.Fetched, r.Name, r.Why = Clean(r.Fetched, MostName), Clean(r.Name, MostName), Clean(r.Why, MostPath)
+		r.Sums = r.Sums[:min(len(r.Sums), topics.MaxSums)]
+		for i := range r.Sums {
+			r.Sums[i] = Clean(r.Sums[i], MostName)
+		}
+	}
 	u.Number, u.Installed = max(u.Number, 0), max(u.Installed, 0)
 	if b := u.Back; b != nil {
 		b.At, b.Version, b.Message = words.Time(b.At), Clean(b.Version, MostName), Clean(b.Message, MostPath)

@@ -53,6 +53,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		d = s.mqtt.Stream(r)
 	case "updates":
 		d = s.updates.Stream()
+	case "restics":
+		d = s.updates.ResticsStream()
 	case "rollout":
 		var err error
 		if d, err = s.updates.RolloutStream(r.Context(), q); err != nil {

@@ -46,7 +46,11 @@ var roleTable = map[store.Role]string{
 		GET /api/alert-pauses
 		GET /api/alert-thresholds
 		GET /updates
+		GET /updates/restic
 		GET /updates/{id}
+		GET /api/restic
+		GET /api/restic/files
+		GET /api/restic/hosts
 		GET /api/updates
 		GET /api/updates/hosts
 		GET /api/updates/rollouts
@@ -216,6 +220,11 @@ var roleTable = map[store.Role]string{
 		POST /api/control-plane/answers
 		POST /jobs/{id}/exclude
 		POST /api/enroll-tokens
+		POST /updates/restic/files
+		POST /updates/restic/fetch
+		PUT /api/restic/files/{name}
+		DELETE /api/restic/files/{name}
+		POST /api/restic/fetches
 		POST /updates
 		POST /updates/settings
 		POST /updates/{id}/stop

@@ -260,6 +260,10 @@ func TestAnEvilControlPlaneGetsNothingBeyondThePolicy(t *testing.T) {
 		{"a program that nobody signed, as an update", topics.Run{Kind: topics.UpdateJob, Operation: topics.Operation{
 			Update: &topics.Update{Manifest: []byte(`{"format":1,"number":9999999999,"version":"9","programs":[{"os":"linux","arch":"amd64",` +
 				`"name":"canary.sh","size":1,"sha256":"` + id + `"}]}`), Signature: []byte("signed")}}}, false},
+		{"a restic that the host's policy lets nobody bring", topics.Run{Kind: topics.UpdateJob, Operation: topics.Operation{
+			Update: &topics.Update{Restic: &topics.ResticUpdate{Name: "restic_9.9.9_linux_amd64", Size: 1, SHA256: id}}}}, false},
+		{"a restic by a path", topics.Run{Kind: topics.UpdateJob, Operation: topics.Operation{
+			Update: &topics.Update{Restic: &topics.ResticUpdate{Name: "../restic_9.9.9_linux_amd64", Size: 1, SHA256: id}}}}, false},
 		{"an update that names a path", topics.Run{Kind: topics.UpdateJob, Operation: topics.Operation{Paths: []string{canary},
 			Update: &topics.Update{Manifest: []byte("{}"), Signature: []byte("signed")}}}, false},
 		{"a search in an option", topics.Run{Kind: topics.FindJob, Repository: ours,

@@ -85,7 +85,7 @@ type jobRefOut struct {
 	Body struct {
 		ID    topics.JobID    `json:"id"`
 		State topics.JobState `json:"state"`
-		Note  string          `json:"note,omitempty" doc:"of a restore: what the host's restic cannot do if files are at the target"`
+		Note  string          `json:"note,omitempty" doc:"of a restore: what the host's restic cannot do, and its faults; a line each"`
 		Rest  []jobRefJSON    `json:"rest,omitempty" doc:"of a drill: those in the host's other repositories, which take their turns"`
 	}
 }
@@ -158,7 +158,7 @@ func (a *API) CreateJob(ctx context.Context, in *createJobIn) (*jobRefOut, error
 		if err != nil {
 			return nil, err
 		}
-		out.Body.Note = restores.Limits(h, *j.Operation.V)
+		out.Body.Note = restores.Warnings(h, *j.Operation.V)
 	}
 	return out, nil
 }

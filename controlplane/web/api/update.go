@@ -206,7 +206,7 @@ func (a *API) ListHostUpdates(ctx context.Context, in *listHostUpdatesIn) (*list
 			Online: e.Connection == hosts.Online, Latest: rollout.Latest(e.Host, lies), Behind: rollout.Behind(e.Host, lies)}
 		x.Cannot, x.Remedy = a.Rollouts.Cannot(e.Host, lies)
 		for _, j := range e.Open {
-			if j.Kind == topics.UpdateJob {
+			if j.Kind == topics.UpdateJob && !j.OfRestic() {
 				x.Job = j.ID
 			}
 		}

@@ -37,6 +37,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/removal"
 	"github.com/restic-manager/restic-manager/controlplane/replace"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/restics"
 	"github.com/restic-manager/restic-manager/controlplane/rollout"
 	"github.com/restic-manager/restic-manager/controlplane/schedule"
 	"github.com/restic-manager/restic-manager/controlplane/self"
@@ -120,6 +121,7 @@ type Config struct {
 	Self        *self.Service      // nil copies nothing by itself
 	Alerts      *alerts.Service    // nil knows none
 	Rekey       *rekey.Service     // changes passwords of repositories; nil is one that leaves the steps to another
+	Restics     *restics.Service   // has hosts fetch restic; nil is one without any files
 	Rollouts    *rollout.Service   // updates agents; nil is one that begins and stops, and leaves the rest to another
 	// Short, if set, reports that the control plane's disk is short of space, so that new
 	// jobs are held.
@@ -360,6 +362,10 @@ func New(c Config) (*Parts, error) {
 	if c.Rollouts == nil {
 		c.Rollouts = &rollout.Service{Store: c.Store, Board: c.Fleet, Now: c.Now, Log: c.Log, Changed: c.Changed,
 			Release: func() shelf.Release { return c.Handout.Release(release.Pinned()) }}
+	}
+	if c.Restics == nil {
+		c.Restics = &restics.Service{Store: c.Store}
+		c.Restics.Jobs, _ = c.Jobs.(restics.Jobs)
 	}
 	if c.Rekey == nil {
 		c.Rekey = rekey.New(rekey.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed, Log: c.Log})

@@ -14,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/protection"
+	"github.com/restic-manager/restic-manager/controlplane/restics"
 	"github.com/restic-manager/restic-manager/controlplane/sources"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -319,10 +320,23 @@ func (s *Pages) agentUpdate(ctx context.Context, e *fleet.Entry) (v views.AgentU
 	return v, nil
 }
 
+// resticFact is which restic a host has, and how much of what is used it lacks.
+func resticFact(h store.Host) views.Fact {
+	f := views.Fact{Name: "restic", Value: layout.Said(h.ResticVersion)}
+	list, known := restics.Lacks(h)
+	switch {
+	case h.AgentVersion != "" && h.ResticVersion == "":
+		f.Value, f.URL = "none is found, or it does not run", views.ResticsURL
+	case known && len(list) > 0:
+		f.Value, f.URL = f.Value+", lacks "+words.Count(uint64(len(list)), "thing", "things")+" of what is used", views.ResticsURL
+	}
+	return f
+}
+
 func (s *Pages) agentFacts(h store.Host) []views.Fact {
 	facts := []views.Fact{
 		{Name: "Agent", Value: layout.Said(h.AgentVersion)},
-		{Name: "restic", Value: layout.Said(h.ResticVersion)},
+		resticFact(h),
 		{Name: "System", Value: layout.Said(base.System(h))},
 	}
 	if h.Policy != "" {

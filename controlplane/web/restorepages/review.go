@@ -14,6 +14,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/restores"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
 	"github.com/restic-manager/restic-manager/controlplane/web/session"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/drafts"
 	"github.com/restic-manager/restic-manager/topics"
@@ -107,6 +108,12 @@ func (s *Pages) ReviewPage(w http.ResponseWriter, r *http.Request) error {
 	say("Selected", v.Basket.Text, false)
 	if v.Commands, err = s.commands(ctx, d); err != nil {
 		return err
+	}
+	if h, err := s.Store.AnyHost(ctx, t.Host); err == nil && v.Note == nil {
+		if text := since.Restoring(h.Name, h.ResticVersion); text != "" {
+			v.Note = &views.Note{Tone: "warn", Title: "This restic's restores have faults", Text: text,
+				Link: views.Link{Text: "Which restic runs where", URL: views.ResticsURL}}
+		}
 	}
 	sh := s.shell(r, "Review")
 	sh.Stream = views.RestoreStream(d.ID, page)

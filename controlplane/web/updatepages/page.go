@@ -16,6 +16,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/restics"
 	"github.com/restic-manager/restic-manager/controlplane/rollout"
 	"github.com/restic-manager/restic-manager/controlplane/shelf"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
@@ -91,7 +92,8 @@ func (s *Pages) view(ctx context.Context) (v views.Updates, err error) {
 	if err != nil {
 		return v, err
 	}
-	v = views.Updates{Verdict: verdict(o), Release: s.release(ctx, o.Release), Automatic: o.Settings.Automatic, Begins: begins(o.Settings),
+	v = views.Updates{Verdict: verdict(o), Restic: resticVerdict(restics.Of(m)), Release: s.release(ctx, o.Release),
+		Automatic: o.Settings.Automatic, Begins: begins(o.Settings),
 		Startable: o.Release.Good() && o.Can > 0 && !slices.ContainsFunc(o.Going, func(p rollout.Progress) bool {
 			return p.Host == "" && p.Tag == ""
 		})}
