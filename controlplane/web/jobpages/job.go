@@ -451,6 +451,13 @@ func (s *Pages) endedView(v *views.Job, t told, who *session.Visitor) {
 		v.Figures = append(v.Figures, views.Figure{Name: "Duration", Value: words.Duration(took)})
 		v.Facts = append(v.Facts, views.Fact{Name: "restic", Value: layout.Said(j.ResticVersion)})
 	}
+	if j.OfRestic() {
+		if file := j.Operation.V.Update.Restic; file.Back {
+			v.Facts = append(v.Facts, views.Fact{Name: "To be used", Value: "the restic before"})
+		} else {
+			v.Facts = append(v.Facts, views.Fact{Name: "To be used", Value: file.Name, Mono: true})
+		}
+	}
 	if j.SnapshotID != "" {
 		v.Restore = views.RestoreNewURL(string(j.Repository), j.SnapshotID, "", "")
 		v.Figures = append(v.Figures, views.Figure{Name: "Snapshot", Value: layout.Short(j.SnapshotID), Mono: true})
