@@ -127,6 +127,8 @@ func TestAnOperatorGetsNoPasswordOfAnotherRepository(t *testing.T) {
 		topics.CheckJob: {}, topics.UnlockJob: {},
 		topics.PruneJob: {}, topics.InitJob: {}, topics.FindJob: {"pattern": "*"}, topics.DiffJob: {"from": whole, "to": whole},
 		topics.ForgetJob: {"snapshots": []string{whole}}, topics.RestoreJob: {"snapshot": whole},
+		topics.CopyJob: {"to": string(own)}, topics.TagJob: {"snapshots": []string{whole}, "add": []string{"kept"}},
+		topics.RewriteJob: {"snapshots": []string{whole}, "exclude": []string{"*.iso"}}, topics.RepairJob: {"what": topics.RepairIndex},
 	}
 	host, repository := "/hosts/"+string(b.id), "/repositories/"+string(vault)
 	operator, restorer, admin := p.user(store.Operator), p.user(store.Restorer), p.user(store.Admin)

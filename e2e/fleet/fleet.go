@@ -299,6 +299,10 @@ func (f *filler) hosts(ctx context.Context, repositories []topics.RepositoryID) 
 			exec(`INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, served) VALUES (?, ?, 0, 6, 300,
 				12, ?)`, string(r), string(kind), f.now)
 		}
+		if i%20 == 1 {
+			exec(`INSERT INTO mirrors (repository, target, host, cron, zone, since, served, good_at) VALUES (?, ?, ?, '15 4 * * *', 'UTC', ?, ?, ?)`,
+				string(r), string(repositories[i-1]), keeper, f.now, f.now, f.now)
+		}
 		if i%20 == 4 {
 			exec(`INSERT INTO repository_locks (repository, id, time, exclusive, hostname, username, pid, alive, job, looked_by)
 				VALUES (?, ?, ?, 0, 'web', 'root', 7, 0, '', ?)`,

@@ -41,9 +41,10 @@ var scans = map[string]string{
 // WebSocket, or have nothing to show here: no form was kept.
 var elsewhere = map[string]bool{"/setup": true, "/login": true, "/sign-in": true, "/set-password": true, "/api/jobs/{id}/stream": true,
 	"/resume": true, "/download/{name}": true,
-	// Hosts are asked, and none is there; no host is being replaced; no job is a search, a comparison or a drill,
+	// Hosts are asked, and none is there; no host is being replaced, nor a password changed; no job is a search, a comparison or a drill,
 	// and none has a list.
 	"/api/hosts/{id}/directories": true, "/api/repositories/{id}/snapshots/{snapshot}/files": true, "/api/repositories/{id}/versions": true,
+	"/api/hosts/{id}/ssh": true, "/api/repositories/{id}/password": true,
 	"/versions": true, "/restore/{draft}/directories": true, "/api/hosts/{id}/replacement": true, "/jobs/{id}/found": true,
 	"/jobs/{id}/changes": true, "/jobs/{id}/results": true, "/api/jobs/{id}/matches": true, "/jobs/{id}/proofs": true,
 	"/api/jobs/{id}/proofs": true,
