@@ -134,7 +134,7 @@ type resticFileIn struct {
 }
 
 type putResticFileIn struct {
-	resticFileIn
+	Name string `path:"name" doc:"as restic releases it"`
 	Body struct {
 		SHA256 string `json:"sha256" doc:"as restic's SHA256SUMS has it: the file that lies here has to have it"`
 	}
