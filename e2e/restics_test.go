@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/restic-manager/restic-manager/e2e/world"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // layRestic puts a file as restic is released into the control plane's directory for them: a
@@ -71,7 +72,7 @@ func TestAHostFetchesResticWhereItsPolicyLetsIt(t *testing.T) {
 		}
 		world.Await(t, "the job to end", func() error {
 			w.API("GET", "/api/jobs/"+o.Job, nil, 200, &j)
-			if j.State == "queued" || j.State == "sent" || j.State == "accepted" || j.State == "running" {
+			if !topics.JobState(j.State).Ended() {
 				return fmt.Errorf("it is %s", j.State)
 			}
 			return nil
@@ -150,12 +151,14 @@ func TestAHostFetchesResticWhereItsPolicyLetsIt(t *testing.T) {
 	if o := fetch(map[string]any{"version": "0.14.9"}); o.Job != "" || !strings.Contains(o.Why, "already") {
 		t.Errorf("again: %+v", o)
 	}
-	audit := command(t, exec.Command(program("restic-manager"), "audit", "list", "--data", w.Data))
-	if !strings.Contains(audit.out, "restic.pinned") || !strings.Contains(audit.out, sum) {
-		t.Errorf("the audit log has\n%s%s", audit.out, audit.errs)
+	var audit []struct{ Action, Target, Detail string }
+	w.API("GET", "/api/audit", nil, 200, &audit)
+	if text := fmt.Sprint(audit); !strings.Contains(text, "{restic.pinned "+name+" its SHA-256 is "+sum) ||
+		!strings.Contains(text, "update of restic "+name+" "+sum) {
+		t.Errorf("the audit log has %s", text)
 	}
 
-	// A program that was changed on the host is not run, and going back leads to its own.
+	// Going back leads to the host's own.
 	agent("restic", "rollback")
 	world.Await(t, "its own restic to be used", func() error {
 		var list []known
