@@ -39,7 +39,9 @@ func (p Policy) sources(state string, paths []string) ([]source, error) {
 		s := source{Source: topics.Source{Path: path}}
 		s.real, s.missing = lead(path)
 		if s.missing != nil {
-			s.Empty = topics.MissingSource
+			if s.Empty = topics.MissingSource; errors.Is(s.missing, fs.ErrPermission) {
+				s.Empty = topics.ClosedSource
+			}
 		}
 		if clean := filepath.Clean(path); s.real != clean && !sameSpelt(s.real, clean) {
 			s.Read = s.real
@@ -152,7 +154,7 @@ func (s source) words() string {
 func (s source) empty() string {
 	about := fmt.Sprintf("%.200q", or(s.Read, s.Path))
 	switch s.Empty {
-	case topics.MissingSource, topics.OwnSource:
+	case topics.MissingSource, topics.ClosedSource, topics.OwnSource:
 		return s.words()
 	case topics.OnlyOwn:
 		return about + " holds nothing but what no backup saves: its own repository, or the agent's files"

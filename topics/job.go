@@ -162,6 +162,7 @@ const (
 	CauseReview        Cause = "review"                // what it would have done is unusual, and waits for a person to look
 	CausePreview       Cause = "changed-since-preview" // a restore found other than the dry run that was looked at
 	CauseNoMatch       Cause = "nothing-matched"       // nothing of what was to be restored is in the snapshot
+	CauseNoSnapshot    Cause = "snapshot-missing"      // the repository does not hold the snapshot that was asked for, or not any more
 	CauseNothing       Cause = "nothing-to-prove"      // a drill: a source group has no snapshot, or no file with content that is small enough
 	CauseProof         Cause = "proof-failed"          // a drill: something did not come back as it was saved
 	CauseTargetMoved   Cause = "target-moved"          // a folder of a restore's target was replaced while the restore ran
@@ -194,7 +195,7 @@ var Causes = []Cause{
 	CauseDamaged, CauseNoRestic, CauseUsage, CausePolicy, CauseRefused, CauseExpired, CauseHook, CauseServed, CauseCancelled,
 	CauseStalled, CauseHostRemoved, CauseReplaced, CauseNotOwn,
 	CauseSecrets, CauseTwins, CauseKilled, CauseAgentDied, CauseAgentStopped, CauseReview, CausePreview,
-	CauseNoMatch, CauseTargetMoved, CauseNothing, CauseProof,
+	CauseNoMatch, CauseNoSnapshot, CauseTargetMoved, CauseNothing, CauseProof,
 	CauseUpdateRefused, CauseSignature, CauseOldManifest, CauseNoProgram, CauseChecksum, CauseCannotRun, CauseNotWelcomed,
 	CauseLostRestic, CauseRolledBack, CauseUnknown,
 }
@@ -257,6 +258,7 @@ const (
 	AllExcluded    = "all-excluded"    // the group's patterns leave out all of it
 	SpecialFile    = "special-file"    // it is a FIFO, a socket or a device
 	MissingSource  = "missing"         // it is not there
+	ClosedSource   = "closed"          // the agent may not look at it, an older agent says missing
 	OwnSource      = "own"             // it is what the backup goes into, or the agent's own
 	OnlyOwn        = "only-own"        // it holds nothing else
 )

@@ -49,10 +49,7 @@ func (d *directory) args(Version, string) ([]string, error) {
 func (*directory) words() string        { return "ls" }
 func (*directory) answers(Version) bool { return true }
 
-func (d *directory) hear(line string) { d.missing = d.missing || noSnapshot(line) }
-
-// noSnapshot reports whether a line says that no snapshot has the ID that was asked for.
-func noSnapshot(line string) bool { return strings.Contains(line, `no matching ID found for prefix "`) }
+func (d *directory) hear(line string) { d.missing = d.missing || gone(d, line) != "" }
 
 // node is an entry as ls and find print it.
 type node struct {
@@ -257,7 +254,7 @@ func (b Binary) Files(ctx context.Context, place Place, repository Repository, i
 	d := &directory{id: id, path: dir, most: most, there: dir == "/", early: early}
 	e = b.run(ctx, place, repository, d, sink)
 	switch {
-	case d.missing || noSnapshot(e.Message):
+	case d.missing || e.Cause == topics.CauseNoSnapshot:
 		return nil, false, e, ErrNoSnapshot
 	case e.State != topics.Succeeded:
 		return nil, false, e, nil

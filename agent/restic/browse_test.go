@@ -43,8 +43,8 @@ func TestListingsOfEachVersion(t *testing.T) {
 		if e, _ := replayAs(t, v, "ls-missing-dir-json", d); e.State != topics.Succeeded || d.there || d.missing || len(d.nodes) > 0 {
 			t.Errorf("%s: a directory that is not there: %+v, %+v", v, e, d)
 		}
-		d = &directory{path: "/", most: 1000}
-		if e, _ := replayAs(t, v, "ls-unknown-snapshot-json", d); e.State == topics.Succeeded || !d.missing && !noSnapshot(e.Message) {
+		d = &directory{id: "deadbeef", path: "/", most: 1000}
+		if e, _ := replayAs(t, v, "ls-unknown-snapshot-json", d); e.State == topics.Succeeded || e.Cause != topics.CauseNoSnapshot {
 			t.Errorf("%s: a snapshot that is not there: %+v, %+v", v, e, d)
 		}
 

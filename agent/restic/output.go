@@ -142,6 +142,9 @@ type output struct {
 	tenths     int // of the progress that the log has been told
 	nextStatus time.Time
 
+	vanished string // a snapshot that it needs and that is not there
+	barred   string // the first path of the source that restic may not look at
+
 	seen        map[uint64]struct{} // unreadable items, by hash
 	seed        maphash.Seed
 	unread      uint64
@@ -307,6 +310,7 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 		}
 		o.unwind()
 		o.operation.hear(line)
+		o.vanished = or(o.vanished, gone(o.operation, line))
 		level = o.evidence.line(line)
 		if item, ok := strings.CutPrefix(line, "ignoring error for "); ok { // a restore before 0.17.1
 			path, why, _ := strings.Cut(item, ": ")
@@ -317,6 +321,9 @@ func (o *output) text(line string, size int, shortened, stderr bool) {
 		if strings.HasSuffix(line, " does not exist, skipping") || strings.HasSuffix(line, " cannot be accessed, skipping") {
 			o.missing++
 			o.unreadable(line)
+			if path, barred := strings.CutSuffix(line, " cannot be accessed, skipping"); barred { // from 0.19 on
+				o.barred = or(o.barred, path)
+			}
 		}
 	}
 	if !shortened {
@@ -367,6 +374,7 @@ func (o *output) message(m message) bool {
 			if op, ok := o.operation.(locker); ok {
 				op.lock().listen(l)
 			}
+			o.vanished = or(o.vanished, gone(o.operation, l))
 			if len(o.evidence.exitError) < maxNotices {
 				o.evidence.exitError = append(o.evidence.exitError, cut(l, 4<<10))
 			}
@@ -451,7 +459,12 @@ func (o *output) status(m message) {
 	s.Scanned = o.scanned
 	if tenth := int(s.Percent / 10); o.scanned && tenth > o.tenths && tenth < 10 {
 		o.tenths = tenth
-		o.info("%d %%: %s of %s, %d of %d files", tenth*10, bytesInWords(s.BytesDone), bytesInWords(s.TotalBytes), s.FilesDone, s.TotalFiles)
+		things := "files"
+		if _, restores := o.operation.(*restore); restores { // all versions that count count folders, too
+			things = "files and folders"
+		}
+		o.info("%d %%: %s of %s, %d of %d %s", tenth*10, bytesInWords(s.BytesDone), bytesInWords(s.TotalBytes), s.FilesDone, s.TotalFiles,
+			things)
 	}
 	if s.TotalFiles+s.TotalBytes+s.FilesDone+s.BytesDone+s.Errors == 0 && len(m.CurrentFiles) == 0 {
 		return // it has not begun: before 0.17 a backup says this each second, while it waits for a lock, too
@@ -480,9 +493,12 @@ func (o *output) summarise(m message) {
 		TotalBytes:      uint64(m.TotalBytesProcessed),
 		Seconds:         seconds,
 	}
-	o.info("%d files new, %d changed, %d unmodified; processed %d files, %s in %.1f s, added %s to the repository",
-		m.FilesNew, m.FilesChanged, m.FilesUnmodified, m.TotalFilesProcessed, bytesInWords(uint64(m.TotalBytesProcessed)),
-		seconds, bytesInWords(uint64(m.DataAdded)))
+	added := bytesInWords(uint64(m.DataAdded)) + " of new data before compression"
+	if m.DataAddedPacked > 0 {
+		added += ", " + bytesInWords(uint64(m.DataAddedPacked)) + " as stored"
+	}
+	o.info("%d files new, %d changed, %d unmodified; processed %d files, %s in %.1f s, added %s", m.FilesNew, m.FilesChanged,
+		m.FilesUnmodified, m.TotalFilesProcessed, bytesInWords(uint64(m.TotalBytesProcessed)), seconds, added)
 }
 
 // noShadowCopy is how restic says that a volume has no shadow copy; from that on it reads

@@ -207,8 +207,8 @@ func (l *listing) read(o *output, line []byte) bool {
 }
 
 func (l *listing) found(o *output, e *Ending) { // before 0.15 that is no error
-	if e.ExitCode != nil && *e.ExitCode == 0 && !o.answered {
-		e.Message = "the repository has no snapshot " + l.snapshot
+	if e.ExitCode != nil && *e.ExitCode == 0 && !o.answered && l.snapshot != "" {
+		e.Cause, e.Message = topics.CauseNoSnapshot, noSnapshotWords(l.snapshot)
 	}
 }
 

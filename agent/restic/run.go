@@ -232,6 +232,8 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 		e.Cause, e.Message = topics.CauseKilled, "restic was interrupted by a signal"
 	case done && backup:
 		e.Cause, e.Message = topics.CauseUnknown, "restic ended without an error, but named no snapshot"
+	case o.vanished != "":
+		e.Cause, e.Message = topics.CauseNoSnapshot, noSnapshotWords(o.vanished)
 	case done:
 		e.Cause, e.Message = topics.CauseUnknown, "restic ended without an error, but gave no answer that can be read"
 	default:
@@ -242,6 +244,9 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 			e.Cause = certain
 		}
 		e.Message = or(line, fmt.Sprintf("restic ended with exit code %d and said nothing", x.Code))
+		if e.Cause == topics.CauseSourceMissing && o.barred != "" { // restic calls it missing, and may not look
+			e.Cause, e.Message = topics.CauseUnreadable, o.barred+" cannot be accessed"
+		}
 		if e.Cause == topics.CauseLocked && o.waited != nil && !o.worked() {
 			e.Message = waitedWords(*o.waited, o.now().Sub(time.UnixMilli(o.waited.Since))) + ": " + e.Message
 		}

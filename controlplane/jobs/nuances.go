@@ -66,15 +66,8 @@ var noShadowCopy = Remedy{Text: "If no shadow copy is needed, have the source gr
 var passes = Remedy{Text: "This passes by itself most of the time: what a schedule owes is tried again."}
 
 var nuances = map[topics.Cause]nuance{
-	noSnapshot: {topics.CauseUnknown, []string{"the repository has no snapshot "}, Explanation{ // the agent's words
-		Cause:  "The repository has no such snapshot",
-		Effect: "Nothing was read from the repository, and it is untouched.",
-		Remedies: []Remedy{
-			{Text: "Compare the ID with the snapshots of the repository: somebody may have removed it, or it is one of another repository.",
-				Cure: CureCheck},
-			again("If it is listed there, run {it} again."),
-		},
-	}},
+	// The words of agents that have no cause for it.
+	noSnapshot: {topics.CauseUnknown, []string{"the repository has no snapshot "}, snapshotGone},
 	targetClosed: {topics.CausePermission, []string{"the target cannot be written", "read-only file system"}, Explanation{
 		Cause:  "The target cannot be written to",
 		Effect: "The repository is untouched. Files that were already brought back are in the target.",

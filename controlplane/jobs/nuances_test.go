@@ -47,7 +47,7 @@ func TestAMessageThatNamesWhatToDoGetsItsOwnWords(t *testing.T) {
 		{topics.CauseKilled, "restic was ended by a signal: terminated", "", ""},
 		{topics.CauseNoRepository, "Fatal: unable to open config file. " + topics.NeverThere, neverThere, "each host to a repository of its own"},
 		{topics.CauseNoRepository, "Fatal: unable to open config file", "", ""},
-		{topics.CauseUnknown, "the repository has no snapshot deadbeef", noSnapshot, "Compare the ID"},
+		{topics.CauseUnknown, "the repository has no snapshot deadbeef", noSnapshot, "choose another"},
 		{topics.CauseUnknown, "the source group has no snapshot", "", ""},
 		{topics.CauseUnknown, "Could not resolve hostname", "", ""}, // the cause comes first
 	} {

@@ -115,6 +115,32 @@ func TestASourceThatCannotBeReadAtAllIsNoIncompleteBackup(t *testing.T) {
 	if !strings.Contains(some.Effect, "everything else") || !strings.Contains(all.Effect, "Nothing was saved") {
 		t.Errorf("some: %q; all: %q", some.Effect, all.Effect)
 	}
+	for message, snapshot := range map[string]string{
+		"Not one file could be read. 2 items could not be read, the first is /srv/a: permission denied":                    "0123",
+		`Not one file could be read. C:: The process cannot access the file because it is being used by another process.`: "0123",
+		`"/srv/closed/a" cannot be read: permission denied`:                                                                "",
+	} {
+		e := ExplainJob(store.Job{Kind: topics.BackupJob, State: topics.Failed, Cause: topics.CauseUnreadable, Message: message,
+			SnapshotID: snapshot})
+		if !strings.HasPrefix(e.Effect, "Nothing was saved") || strings.Contains(e.Effect, "its snapshot") != (snapshot != "") {
+			t.Errorf("%s: %s", message, e.Effect)
+		}
+	}
+}
+
+// TestASnapshotThatIsGoneSaysSo, also by the words of an agent that has no cause for it.
+func TestASnapshotThatIsGoneSaysSo(t *testing.T) {
+	for cause, message := range map[topics.Cause]string{
+		topics.CauseNoSnapshot: "the repository has no snapshot 0123",
+		topics.CauseUnknown:    "the repository has no snapshot 0123",
+	} {
+		for _, kind := range []topics.JobKind{topics.DiffJob, topics.RestoreJob} {
+			e := ExplainJob(store.Job{Kind: kind, State: topics.Failed, Cause: cause, Message: message})
+			if e.Cause != "The repository does not hold this snapshot" || !strings.Contains(strings.Join(e.Texts(), " "), "choose another") {
+				t.Errorf("%s, %s: %+v", kind, cause, e)
+			}
+		}
+	}
 }
 
 // TestOneEmptySourceOfSeveralIsNotNothing tells a snapshot that lacks a source from one

@@ -333,7 +333,7 @@ var explanations = map[topics.Cause]Explanation{
 	},
 	allUnreadable: {
 		Cause:  "Nothing of the source could be read",
-		Effect: "Nothing was saved by this run: its snapshot holds not a single file. Snapshots made before are untouched.",
+		Effect: "Nothing was saved by this run. Snapshots made before are untouched.",
 		Remedies: []Remedy{
 			{Text: "Let the agent's user read the source: run the agent as root, or give it the right to read all files."},
 			{Text: "If the log speaks of input or output errors, look at the disk or the share that the source is on."},
@@ -418,6 +418,7 @@ var explanations = map[topics.Cause]Explanation{
 			{Text: "If a file was not there yet at that time, choose a later snapshot; if it was removed before, an older one."},
 		},
 	},
+	topics.CauseNoSnapshot: snapshotGone,
 	topics.CauseTargetMoved: {
 		Cause: "A folder of the target was replaced while the restore ran",
 		Effect: "What came after that may be where the message above says, outside the target. The repository is untouched, and what was " +
@@ -570,12 +571,19 @@ func ExplainJob(j store.Job) Explanation {
 	if refusesWrites(j) {
 		cause = takesNoWrites
 	}
+	none := j.Kind == topics.BackupJob && cause == topics.CauseUnreadable && j.State == topics.Failed // not one file
 	if n := nuanceOf(cause, j.Message); n != "" {
 		cause = n
 	}
 	e := Explain(j.Kind, cause, j.State)
 	if j.OfRestic() {
 		e = ofRestic(e, cause, j.State)
+	}
+	if none {
+		e.Effect = explanations[allUnreadable].Effect
+		if j.SnapshotID != "" {
+			e.Effect = "Nothing was saved by this run: its snapshot holds not a single file. Snapshots made before are untouched."
+		}
 	}
 	if j.Cause == topics.CauseShadowCopy { // the group says whether there is a backup without one
 		e.Effect = nothingSaved
@@ -696,8 +704,19 @@ func Explain(kind topics.JobKind, cause topics.Cause, state topics.JobState) Exp
 	return e
 }
 
+// snapshotGone is what is said of a snapshot that is not there.
+var snapshotGone = Explanation{
+	Cause:  "The repository does not hold this snapshot",
+	Effect: "Nothing was read or written. The repository and its other snapshots are untouched.",
+	Remedies: []Remedy{
+		{Text: "A rule or somebody may have removed it since it was listed here, or it is one of another repository: look at the snapshots " +
+			"of the repository, and choose another."},
+		{Text: "If it is to be there, have the repository checked: that says what it lacks.", Cure: CureCheck},
+	},
+}
+
 // ownEffect lists the causes whose effect is the same for every kind.
-var ownEffect = map[topics.Cause]bool{targetTaken: true, topics.CausePreview: true, topics.CauseNoMatch: true,
+var ownEffect = map[topics.Cause]bool{targetTaken: true, topics.CausePreview: true, topics.CauseNoMatch: true, topics.CauseNoSnapshot: true,
 	topics.CauseTargetMoved: true, partMatched: true, ownersLost: true,
 	topics.CauseAppendOnly: true, topics.CausePolicy: true, topics.CauseRefused: true}
 

@@ -59,6 +59,7 @@ var retries = map[topics.Cause]retry{
 	topics.CauseReview:        {again: false, because: "a person has to look"},
 	topics.CausePreview:       {again: false, because: "a person has to look at a new dry run"},
 	topics.CauseNoMatch:       {again: false, because: "snapshots do not change"},
+	topics.CauseNoSnapshot:    {again: false, because: "what is gone does not come back by itself"},
 	topics.CauseTargetMoved:   {again: false, because: "somebody has to look at the target"},
 	topics.CauseUpdateRefused: {again: false, because: "no schedule updates an agent; the host has said no"},
 	topics.CauseSignature:     {again: false, because: "no schedule updates an agent; the same bytes have the same signature"},

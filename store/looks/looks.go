@@ -107,6 +107,7 @@ var blames = map[topics.Cause]blame{
 	topics.CauseReview:        innocent,
 	topics.CausePreview:       innocent,
 	topics.CauseNoMatch:       open, // its snapshot was listed
+	topics.CauseNoSnapshot:    open, // it was looked for
 	topics.CauseTargetMoved:   open,
 	topics.CauseUnknown:       innocent,
 	// An update of the agent is in no repository.

@@ -199,6 +199,7 @@ func sourcesOf(s topics.Summary) (f []views.Fact) {
 		topics.AllExcluded:    "all of it is left out by patterns",
 		topics.SpecialFile:    "a FIFO, a socket or a device",
 		topics.MissingSource:  "not there",
+		topics.ClosedSource:   "the agent may not look at it",
 		topics.OwnSource:      "it lies in what the backup goes into, or in the agent's own files",
 		topics.OnlyOwn:        "nothing else is in it but the repository, or the agent's own files",
 	}

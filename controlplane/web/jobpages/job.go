@@ -376,6 +376,9 @@ func (s *Pages) runningView(v *views.Job, j store.Job) {
 		case p.TotalBytes > 0 && p.Scanned:
 			v.Progress.Amount += " " + read
 			v.Progress.Files = words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file", "files")
+			if j.Kind == topics.RestoreJob { // restic counts both
+				v.Progress.Files = words.Number(p.FilesDone) + " of " + words.Count(p.TotalFiles, "file or folder", "files and folders")
+			}
 		case !p.Scanned && p.TotalBytes > 0:
 			v.Progress.Amount = words.Bytes(p.TotalBytes) + " found so far"
 		case far.Percent >= 0:
@@ -438,9 +441,13 @@ func (s *Pages) endedView(v *views.Job, t told, who *session.Visitor) {
 	if sum := j.Summary.V; sum != nil {
 		amount, unit := layout.Apart(words.Bytes(sum.TotalBytes))
 		added, addedUnit := layout.Apart(words.Bytes(sum.DataAdded))
+		how := "before compression"
+		if sum.DataAddedPacked > 0 {
+			how += ", " + words.Bytes(sum.DataAddedPacked) + " as stored"
+		}
 		v.Figures = append(v.Figures,
 			views.Figure{Name: "Processed", Value: amount, Unit: unit, Detail: words.Count(sum.TotalFiles, "file", "files")},
-			views.Figure{Name: "New data", Value: added, Unit: addedUnit},
+			views.Figure{Name: "New data", Value: added, Unit: addedUnit, Detail: how},
 			views.Figure{Name: "Files", Value: words.Number(sum.FilesNew), Unit: "new",
 				Detail: words.Number(sum.FilesChanged) + " changed, " + words.Number(sum.FilesUnmodified) + " same"})
 		v.Facts = append(v.Facts, views.Fact{Name: "Unreadable items", Value: words.Number(sum.Unreadable)})
