@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -155,6 +156,10 @@ func (r *runner) reap(j protocol.AgentJob) {
 		r.awaitEnd(process.ID(j.Process))
 	}
 	r.log.Info("a job was interrupted; ending what is left of it", "job", j.ID)
+	pids := process.Of(j.ID, process.ID(j.Process)) // a restic that was started and not written down as well
+	if j.Process.PID > 0 && !slices.Contains(pids, j.Process.PID) {
+		pids = append(pids, j.Process.PID)
+	}
 	for process.Reap(r.quit, j.ID, process.ID(j.Process), r.Reap) != nil {
 		r.log.Error("restic of an earlier agent does not end", "job", j.ID)
 		select {
@@ -163,15 +168,19 @@ func (r *runner) reap(j protocol.AgentJob) {
 			return
 		}
 	}
-	if made, ok := topics.MadeAt(string(j.ID)); ok && j.Process.PID > 0 { // when it was started is not kept
-		r.restics.started(j.ID, process.ID(j.Process), made)
+	if made, ok := topics.MadeAt(string(j.ID)); ok { // when they were started is not kept
+		for _, pid := range pids {
+			r.restics.started(j.ID, process.ID{PID: pid}, made)
+		}
 		r.restics.ended(j.ID, time.Now())
 	}
 	if j.Run != nil && j.Started {
 		if binary, err := r.program.find(r.quit); err == nil {
 			place := r.place
 			place.Job = j.ID
-			r.awaitGone(j.Process.PID)
+			for _, pid := range pids { // until then its lock counts as one that is in use
+				r.awaitGone(pid)
+			}
 			r.unlock(r.quit, restic.Ending{Killed: true}, binary, place, repository(*j.Run))
 			if j.Run.Other != nil {
 				r.unlock(r.quit, restic.Ending{Killed: true}, binary, place, opened(*j.Run.Other))

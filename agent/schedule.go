@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/restic-manager/restic-manager/failpoint"
 	"github.com/restic-manager/restic-manager/protocol"
 	"github.com/restic-manager/restic-manager/slots"
 	"github.com/restic-manager/restic-manager/topics"
@@ -260,6 +261,7 @@ func (r *runner) configured(p topics.ConfigPart) {
 		r.log.Error("a config cannot be kept, the journal cannot be written; the one before stays in force", "revision", c.Revision, "err", err)
 		return
 	}
+	failpoint.Here("agent-configured")
 	r.log.Info("config in force", "revision", c.Revision, "schedules", len(c.Schedules), "problem", problem,
 		"paused_until", pausedUntil(c, r.wall()))
 }

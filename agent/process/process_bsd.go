@@ -88,6 +88,14 @@ func Alive(pid int) bool { return len(processes("-p", strconv.Itoa(pid))) > 0 }
 // JobOf cannot look into another process's environment here.
 func JobOf(int) topics.JobID { return "" }
 
+// Of lists the living processes that belong to a job: here, the recorded one.
+func Of(_ topics.JobID, p ID) []int {
+	if p.PID <= 1 || p.Start == "" || StartOf(p.PID) != p.Start {
+		return nil
+	}
+	return []int{p.PID}
+}
+
 // Reap ends the recorded process, if it is still the same one, and its group, and waits
 // until it is gone: SIGINT, and SIGKILL if it is still there after the grace. p may be zero.
 func Reap(ctx context.Context, job topics.JobID, p ID, grace time.Duration) error {

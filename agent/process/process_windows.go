@@ -230,6 +230,14 @@ func created(process windows.Handle) string {
 	return strconv.FormatInt(creation.Nanoseconds(), 10)
 }
 
+// Of lists the living processes that belong to a job: here, the recorded one.
+func Of(_ topics.JobID, p ID) []int {
+	if p.PID <= 1 || p.Start == "" || StartOf(p.PID) != p.Start {
+		return nil
+	}
+	return []int{p.PID}
+}
+
 // Reap ends the recorded process if it is still the same one, and waits until it
 // is gone. Its children have gone with the agent, by their job object. A process
 // that has the recorded pid but another start is not touched. p may be zero.

@@ -167,7 +167,9 @@ func (b Binary) AddKey(ctx context.Context, place Place, r Repository, k NewKey,
 		before.Result.Key = id
 		return before
 	}
-	added := b.run(ctx, place, r, addKey{NewKey: k}, sink)
+	added := b.patient(ctx, place, r, topics.SharedLock, k.RetryLock, sink, func() Ending {
+		return b.run(ctx, place, r, addKey{NewKey: k}, sink)
+	})
 	if added.ExitCode == nil && added.Signal == "" {
 		return added // nothing was begun
 	}
@@ -249,8 +251,11 @@ func (b Binary) RemoveKey(ctx context.Context, place Place, r Repository, k OldK
 		if sameKey(id, own) {
 			return failed(topics.CauseRefused, fmt.Errorf("key %s is the one with which the repository is opened now, so it is not removed", id))
 		}
-		op := &removeKey{id: id, retry: k.RetryLock}
-		e := b.run(ctx, place, r, op, sink)
+		var op *removeKey
+		e := b.patient(ctx, place, r, topics.ExclusiveLock, k.RetryLock, sink, func() Ending {
+			op = &removeKey{id: id, retry: k.RetryLock}
+			return b.run(ctx, place, r, op, sink)
+		})
 		if e.ExitCode == nil && e.Signal == "" {
 			return e // nothing was begun
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/restic-manager/restic-manager/agent/link"
 	"github.com/restic-manager/restic-manager/agent/restic"
 	"github.com/restic-manager/restic-manager/controlplane"
+	"github.com/restic-manager/restic-manager/controlplane/rekey"
 	"github.com/restic-manager/restic-manager/controlplane/space"
 	"github.com/restic-manager/restic-manager/protocol"
 )
@@ -84,6 +85,7 @@ func runPlane(ctx context.Context, args []string) error {
 	timing.Jobs.Protocol, timing.Jobs.Tick = swiftProtocol(), 200*time.Millisecond
 	timing.Alerts.Gap, timing.Alerts.Every = 100*time.Millisecond, 500*time.Millisecond
 	timing.Delivery.Gather, timing.Delivery.Tick, timing.Delivery.Gap = 200*time.Millisecond, 200*time.Millisecond, 50*time.Millisecond
+	timing.Rekey = rekey.Timing{Look: 300 * time.Millisecond, Retry: 500 * time.Millisecond}
 	timing.Web.Write = 15 * time.Second // a job has time to end before those who do not read are let go
 	mqtt := "127.0.0.1:0"
 	if len(args) > 3 {

@@ -25,6 +25,11 @@ const making = "correct horse battery staple" // the password of what is made
 // pioneer lets a host in whose restic is the real one, and which has no repository yet.
 func (w *world) pioneer(name string) *host {
 	w.t.Helper()
+	return w.pioneerAs(name, "")
+}
+
+func (w *world) pioneerAs(name, policy string) *host {
+	w.t.Helper()
 	ca, err := enroll.OpenCA(w.t.Context(), w.store, time.Now)
 	if err != nil {
 		w.t.Fatal(err)
@@ -33,7 +38,7 @@ func (w *world) pioneer(name string) *host {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	h := &host{w: w, dir: filepath.Join(w.dir, name)}
+	h := &host{w: w, dir: filepath.Join(w.dir, name), policy: policy}
 	letter := filepath.Join(h.source(), "letter")
 	if err := errors.Join(os.MkdirAll(h.source(), 0o700), os.WriteFile(letter, []byte("dear "+name), 0o600)); err != nil {
 		w.t.Fatal(err)

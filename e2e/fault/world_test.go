@@ -2,6 +2,7 @@ package fault
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,6 +110,7 @@ type host struct {
 	id      topics.HostID
 	dir     string
 	restic  string // the stand-in
+	policy  string // its preset, "" is backup
 	process *e2e.Process
 }
 
@@ -347,9 +349,9 @@ func await(t *testing.T, what string, attempt func() error) {
 	e2e.AwaitWithin(t, patience, what, attempt)
 }
 
-// enroll lets the host in under the policy backup; its repository is a directory.
+// enroll lets the host in under its policy; its repository is a directory.
 func (h *host) enroll(ctx context.Context, token string) (*agent.Identity, error) {
-	policy, err := agent.Preset(agent.PolicyBackup, h.state())
+	policy, err := agent.Preset(cmp.Or(h.policy, agent.PolicyBackup), h.state())
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,15 @@ func TestResticTakesItForItsOwn(t *testing.T) {
 	if err := os.WriteFile(letter, []byte("dear reader"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	files, err := filepath.Glob(filepath.Join(place, "keys", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("its keys are %v, %v", files, err)
+	}
+	for password, want := range map[string]bool{"correct horse": true, "wrong": false} {
+		if opens, err := KeyOpens(files[0], password); opens != want || err != nil {
+			t.Errorf("%q opens it: %v, %v", password, opens, err)
+		}
+	}
 	run := func(password string, args ...string) (string, error) {
 		cmd := exec.Command("restic", append([]string{"-r", place, "--no-cache"}, args...)...)
 		cmd.Env = append(os.Environ(), "RESTIC_PASSWORD="+password)
