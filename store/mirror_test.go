@@ -84,3 +84,42 @@ func TestWhatAMirrorLacks(t *testing.T) {
 		t.Errorf("of none: %v", err)
 	}
 }
+
+// TestAHostsSnapshotsAreInRepositoriesInCare: of a snapshot and its copy the first is listed,
+// and the copy once the first one's repository is out of care.
+func TestAHostsSnapshotsAreInRepositoriesInCare(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	g := grouped(t, s, enrolled(t, s, "attic"))
+	second := topics.RepositoryID("mirror-0001")
+	if err := s.AddRepository(ctx, "test", Repository{ID: second, Name: "mirror", Location: "rest:https://mirror/"},
+		RepositoryAccess{URL: "rest:https://mirror/", Password: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range []struct {
+		repository, from topics.RepositoryID
+		letter           string
+	}{{g.Repository, "", "a"}, {second, g.Repository, "b"}} {
+		if _, err := s.w.ExecContext(ctx, `INSERT INTO snapshots (repository, id, time, hostname, paths, tags, username, tree, original, host,
+			job, source_group, ended_at, noted_at, seen_at, files, bytes, copied_from) VALUES ($1, $2, 1, 'attic', '["/srv"]', '[]', 'root', '',
+			'', $3, 'job', $4, 1, 1, 9, 1, 1, $5)`, one.repository, strings.Repeat(one.letter, 64), g.Host, g.ID, one.from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(what, letter string) {
+		t.Helper()
+		list, n := must(s.Snapshots(ctx, g.Host, 10)), must(s.SnapshotCount(ctx, g.Host))
+		if letter == "" && len(list)+n == 0 {
+			return
+		}
+		if len(list) != 1 || n != 1 || list[0].ID[:1] != letter {
+			t.Errorf("%s: %d, %+v, want %s", what, n, list, letter)
+		}
+	}
+	want("both in care", "a")
+	for _, id := range []topics.RepositoryID{g.Repository, second} {
+		if _, err := s.w.ExecContext(ctx, `UPDATE repositories SET removed_at = 5 WHERE id = $1`, id); err != nil {
+			t.Fatal(err)
+		}
+		want("without "+string(id), map[bool]string{true: "b"}[id == g.Repository])
+	}
+}

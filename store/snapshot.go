@@ -27,15 +27,19 @@ type Snapshot = snapshots.Snapshot
 // A Neighbourhood is what exists around a snapshot that is gone.
 type Neighbourhood = snapshots.Neighbourhood
 
+// hostsOwn is the condition on a host's snapshots in repositories that are in care. A copy is
+// left out for the sake of what it is a copy of, unless that one's repository is out of care.
+const hostsOwn = `host = $1 AND gone_at = 0 AND repository IN (SELECT id FROM repositories WHERE removed_at = 0)
+	AND (copied_from = '' OR copied_from NOT IN (SELECT id FROM repositories WHERE removed_at = 0))`
+
 // Snapshots lists a host's snapshots, the newest first, without their copies.
 func (s *Store) Snapshots(ctx context.Context, host topics.HostID, limit int) ([]Snapshot, error) {
-	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE host = $1 AND gone_at = 0 AND copied_from = ''
-		ORDER BY time DESC, id LIMIT $2`, host, limit)
+	return all[Snapshot](ctx, s.r, `SELECT * FROM snapshots WHERE `+hostsOwn+` ORDER BY time DESC, id LIMIT $2`, host, limit)
 }
 
 // SnapshotCount counts a host's snapshots, without their copies.
 func (s *Store) SnapshotCount(ctx context.Context, host topics.HostID) (int, error) {
-	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE host = $1 AND gone_at = 0 AND copied_from = ''`, host)
+	return get[int](ctx, s.r, `SELECT count(*) FROM snapshots WHERE `+hostsOwn, host)
 }
 
 // A SnapshotPlace is a place in a list of snapshots, after which a page begins: the
