@@ -61,13 +61,16 @@ func (b Binary) Reach(ctx context.Context, repository Repository, sink Sink) End
 // Answers reports whether the repository's server says anything at all within a few seconds.
 // It is true of what cannot be asked: a disk, and whatever has no address we could knock at.
 func (b Binary) Answers(ctx context.Context, repository Repository) bool {
+	ctx, cancel := context.WithTimeout(ctx, b.Timing.orDefault().Answer)
+	defer cancel()
+	if target, ok := repository.sftp(); ok {
+		return !b.SSH.Knock(ctx, target, repository.sshOptions()).Late
+	}
 	address, client := repository.endpoint(), repository.client()
 	if address == "" || client == nil {
 		return true
 	}
 	defer client.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(ctx, b.Timing.orDefault().Answer)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
 	if err != nil {
 		return true

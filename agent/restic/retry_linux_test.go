@@ -1,6 +1,7 @@
 package restic
 
 import (
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -206,12 +207,24 @@ func TestABucketThatIsNotThereIsMadeWithTheRepository(t *testing.T) {
 	}
 }
 
+// closedPort is an address at which nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
 func TestWhetherAServerAnswers(t *testing.T) {
-	b := Binary{Timing: Timing{Answer: 300 * time.Millisecond}}
+	b := Binary{Timing: Timing{Answer: 3 * time.Second}} // within which ssh has to have said something, on a busy machine too
 	s := s3server.Start(t, "ada", "staple-battery")
 	s.Rule(func(*http.Request) string { return s3server.AccessDenied })
 	for url, want := range map[string]bool{
-		"/srv/repo": true, "sftp:nas:/r": true, "s3:" + s.URL + "/letters": true, // a refusal is an answer
+		"/srv/repo": true, "s3:" + s.URL + "/letters": true, // a refusal is an answer
+		"sftp://" + closedPort(t) + "//r": true, "sftp://" + mutes(t) + "//r": false, // and so is that nobody listens
 		"rest:http://" + mutes(t) + "/r/": false, "s3:http://" + mutes(t) + "/letters": false,
 	} {
 		if got := b.Answers(t.Context(), Repository{URL: topics.Secret(url)}); got != want {
