@@ -75,6 +75,49 @@ func TestWhoHoldsALock(t *testing.T) {
 	}
 }
 
+// TestALockIsAJobsByItsProcess: a bare restic beside a job of ours is not the job's, however
+// close the two are in time; where an agent tells no numbers, the time decides.
+func TestALockIsAJobsByItsProcess(t *testing.T) {
+	const now = int64(1_000_000_000)
+	minute := time.Minute.Milliseconds()
+	hosts := []store.Host{{ID: "attic-0001", Hostname: "attic"}}
+	job := func(id topics.JobID, state topics.JobState, finished int64, pids ...int) store.Job {
+		j := store.Job{ID: id, Host: "attic-0001", Kind: topics.BackupJob, State: state, StartedAt: now - 20*minute, FinishedAt: finished}
+		if pids != nil {
+			j.PIDs.V = &pids
+		}
+		return j
+	}
+	lock := func(pid int64, alive bool) store.Lock {
+		return store.Lock{ID: "l", Time: now - 10*minute, Hostname: "attic", LookedBy: "attic-0001", PID: pid,
+			Alive: sql.NullBool{Bool: alive, Valid: true}}
+	}
+	for _, c := range []struct {
+		name string
+		lock store.Lock
+		jobs []store.Job
+		want Verdict
+		of   topics.JobID
+	}{
+		{"its process of several, dead", lock(41, false), []store.Job{job("j", topics.Interrupted, now-9*minute, 40, 41)}, Dead, "j"},
+		{"another's process beside a job that runs, dead", lock(77, false), []store.Job{job("j", topics.Running, 0, 40, 41)}, Unsure, ""},
+		{"another's process beside a job that runs, alive", lock(77, true), []store.Job{job("j", topics.Running, 0, 40)}, Alive, ""},
+		{"another's process beside a job that ended", lock(77, false), []store.Job{job("j", topics.Interrupted, now-9*minute, 40)}, Unsure, ""},
+		{"its process, and the job runs", lock(40, false), []store.Job{job("j", topics.Running, 0, 40)}, Alive, "j"},
+		{"the number was given away after the job's end", func() store.Lock { l := lock(40, false); l.Time = now - minute; return l }(),
+			[]store.Job{job("j", topics.Interrupted, now-9*minute, 40)}, Unsure, ""},
+		{"an agent that tells no numbers", lock(77, false), []store.Job{job("j", topics.Interrupted, now-9*minute)}, Dead, "j"},
+		{"one that has told none yet, and runs", lock(77, false), []store.Job{job("j", topics.Running, 0)}, Alive, "j"},
+		{"of two jobs the one whose process it is", lock(51, false), []store.Job{job("j", topics.Running, 0, 40),
+			job("k", topics.Interrupted, now-9*minute, 51)}, Dead, "k"},
+	} {
+		got := Judge([]store.Lock{c.lock}, hosts, c.jobs, now)[0]
+		if got.Verdict != c.want || got.OfJob != c.of {
+			t.Errorf("%s: %s of %q, want %s of %q", c.name, got.Verdict, got.OfJob, c.want, c.of)
+		}
+	}
+}
+
 func TestTheKeyHintAndTheCredentialOfAJob(t *testing.T) {
 	r := store.Repository{ID: "vault-0001", Location: "rest:http://nas:8000/attic", Keeper: "nas-00001", KeyHint: "4d5e"}
 	a := store.RepositoryAccess{
