@@ -14,7 +14,7 @@ func (l *listing) needs() []string   { return []string{l.snapshot} }
 func (d *directory) needs() []string { return []string{d.id} }
 
 // absent are the words by which storages say that there is no such object.
-var absent = []string{"does not exist", "doesn't exist", "no such file", "not exist", "not found", "404", "nosuchkey", "cannot find the file"}
+var absent = []string{"not exist", "doesn't exist", "no such file", "not found", "404", "nosuchkey", "cannot find the file"}
 
 // gone returns the ID of a snapshot that an operation needs and that a line says is not
 // there, "" if the line does not say that. All versions look for the beginning of an ID among
