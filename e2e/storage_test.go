@@ -67,7 +67,8 @@ func TestWhereARepositoryIsToBeIsLookedAtFirst(t *testing.T) {
 		{"a wrong key", "attic", "s3:" + s3.URL + "/bucket", keys("x"), "other", "credentials", ""},
 	} {
 		var f finding
-		w.API("POST", "/api/repositories/test", map[string]any{"host": c.host, "url": c.url, "password": password, "everyday": c.everyday}, 200, &f)
+		w.API("POST", "/api/repositories/test", map[string]any{"host": c.host, "url": c.url, "password": password, "everyday": c.everyday},
+			http.StatusOK, &f)
 		may := ""
 		if f.MayDelete != nil {
 			may = map[bool]string{true: "yes", false: "no"}[*f.MayDelete]
