@@ -76,6 +76,7 @@ var steps = map[string]string{
 	"facts":      "facts follow from rows; the change of those has its entry",
 	"found":      "an agent reports what a job found, which was asked for",
 	"heartbeats": "who sets an address has the entry; what is said to it follows from backups, which have theirs",
+	"imports":    "who takes snapshots in, or undoes that, has the entry",
 	"mirrors":    "who sets a mirror has the entry; what was copied and which slots are served follows from jobs, which have theirs",
 	"intake":     "it counts what agents report; what people change of schedules has its entry",
 	"outbox":     "what is said to brokers follows from rows; the change of those has its entry",

@@ -317,6 +317,7 @@ var stays = map[string]string{
 	"jobs.host":                   "records go by age", "jobs.source_group": "records go by age", "jobs.repository": "records go by age",
 	"maintenance_runs.host": "records go by age", "maintenance_runs.repository": "records go by age",
 	"removed.host": "names and rules of groups stay", "removed.repository": "names and rules of groups stay",
+	"import_rows.host": "what a person decided stays with the repository", "import_rows.source_group": "as its host",
 	"mirrors.host":           "its mirror stays, and says that nobody copies it",
 	"repositories.keeper":    "a keeper is not removed",
 	"repository_damage.host": "the repository is damaged, whoever found it", "repository_locks.looked_by": "the next listing says it anew",
@@ -390,6 +391,9 @@ func TestAPurgeForgetsNoTable(t *testing.T) {
 		write(`INSERT INTO repository_days (repository, day, snapshots, restore_bytes, stored_bytes, plain_bytes)
 			VALUES ($1, 1, 1, 1, 1, 1)`, repository)
 		write(`INSERT INTO mirrors (repository, target, host, cron, zone, since, served) VALUES ($1, $1, $2, '', '', 1, 1)`, repository, host)
+		write(`INSERT INTO imports (id, repository, made_at, made_by) VALUES ('i-' || $1, $1, 1, 'anna')`, repository)
+		write(`INSERT INTO import_rows (import_id, kin, repository, hostname, paths, tags, host, source_group, snapshots)
+			VALUES ('i-' || $1, 'k', $1, '', '[]', '[]', $2, $3, 1)`, repository, host, group)
 		write(`INSERT INTO maintenance_duties (repository, kind, paused, weekday, minute, slices, served)
 			VALUES ($1, 'check', 0, 0, 0, 0, 0)`, repository)
 		write(`INSERT INTO maintenance_reviews (repository, hash, plan, held_at, expires_at) VALUES ($1, 'x', '', 1, 2)`, repository)

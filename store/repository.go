@@ -137,7 +137,8 @@ type NewRepository struct {
 	RepositoryAccess
 }
 
-// AddRepository adds a repository; ErrRepositoryTaken if the name is taken.
+// AddRepository adds a repository; ErrRepositoryTaken if the name is taken. One that is ready
+// is there already: where all hosts share one, none is made; else none at its keeper's place.
 func (s *Store) AddRepository(ctx context.Context, actor string, r Repository, a RepositoryAccess) error {
 	return s.tx(ctx, func(tx *sqlx.Tx) error { return s.addRepository(ctx, tx, actor, NewRepository{r, a}) })
 }
@@ -153,6 +154,11 @@ func (s *Store) addRepository(ctx context.Context, tx *sqlx.Tx, actor string, r 
 		r.Location, sealed.Password, sealed.Env, sealed.Maintenance,
 		r.CreatedAt, r.Keeper, r.AppendOnly, r.Keep, sealed.Files, r.Options); err != nil {
 		return fmt.Errorf("add repository: %w", taken(err, ErrRepositoryTaken))
+	}
+	if shared := places.Shared(r.Location); r.ReadyAt > 0 && (shared || r.Keeper != "") {
+		if err := places.Found(ctx, tx, r.ID, r.Keeper, "", r.ReadyAt); err != nil {
+			return err
+		}
 	}
 	return s.audit(ctx, tx, actor, "repository.created", string(r.ID), r.Name)
 }

@@ -409,6 +409,7 @@ func (j *judge) content() {
 	files := fmt.Sprintf("%d files, where %d were usual", n.Files, j.MeasureFiles)
 	switch cause := j.Timing.Shrunk(n.Files, n.Bytes, j.MeasureFiles, j.MeasureBytes); {
 	case j.AllowEmpty: // it comes and goes
+	case n.Unsized: // somebody took it in, and nobody knows
 	case n.Files == 0:
 		j.say(Verdict{Status: Empty, Cause: CauseEmpty, Since: n.Ended, Reason: "The newest snapshot holds no file."})
 	case cause == CauseCollapsed && less(n.Files, j.MeasureFiles, j.Timing.Collapsed):

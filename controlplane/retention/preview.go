@@ -29,6 +29,13 @@ type Preview struct {
 // Look computes a preview, with the rules in keep instead of the repository's if keep
 // is not nil. It returns ErrRules for invalid rules.
 func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *store.Keep, now time.Time) (p Preview, err error) {
+	return LookIf(ctx, s, id, keep, now, nil)
+}
+
+// LookIf computes a preview as [Look] does, of snapshots as change has them, which gets one
+// after the other; nil changes none.
+func LookIf(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *store.Keep, now time.Time, change func(*store.Planned)) (
+	p Preview, err error) {
 	if p.Repository, err = s.Repository(ctx, id); err != nil {
 		return p, err
 	}
@@ -44,6 +51,9 @@ func Look(ctx context.Context, s *store.Store, id topics.RepositoryID, keep *sto
 	}
 	for i := range list { // the next forget lists the repository first; until then, trust what backups reported
 		list[i].Seen = list[i].Seen || !list[i].Missing
+		if change != nil {
+			change(&list[i])
+		}
 	}
 	past, err := pastOf(ctx, s, id, "")
 	if err != nil {

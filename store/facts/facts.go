@@ -27,6 +27,9 @@ type Snapshot struct {
 	Files uint64          `db:"files"`
 	Bytes uint64          `db:"bytes"` // what restoring it writes
 	State topics.JobState `db:"state"` // succeeded, or warnings for one that is incomplete
+	// Unsized is that a person took it in, so that nobody knows how much it holds: Files and
+	// Bytes are 0 then.
+	Unsized bool `db:"unsized"`
 }
 
 // A Run is how a backup ended; its zero value is none.
@@ -69,10 +72,13 @@ type Group struct {
 const columns = `source_group, host, repository, snapshots,
 	newest_id AS "newest.id", newest_job AS "newest.job", newest_begun AS "newest.begun", newest_ended AS "newest.ended",
 	newest_files AS "newest.files", newest_bytes AS "newest.bytes", newest_state AS "newest.state",
+	newest_unsized AS "newest.unsized",
 	whole_id AS "whole.id", whole_job AS "whole.job", whole_begun AS "whole.begun", whole_ended AS "whole.ended",
 	whole_files AS "whole.files", whole_bytes AS "whole.bytes", whole_state AS "whole.state",
+	whole_unsized AS "whole.unsized",
 	good_id AS "good.id", good_job AS "good.job", good_begun AS "good.begun", good_ended AS "good.ended",
 	good_files AS "good.files", good_bytes AS "good.bytes", good_state AS "good.state",
+	good_unsized AS "good.unsized",
 	measure_files, measure_bytes, collapsed,
 	last_job AS "last.job", last_state AS "last.state", last_cause AS "last.cause", last_ended_at AS "last.ended_at",
 	failed_since, usual_seconds, lost, lost_unacknowledged, lost_at`

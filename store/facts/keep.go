@@ -111,7 +111,11 @@ func update(ctx context.Context, tx Tx, id topics.SourceGroupID, now int64) erro
 	return put(ctx, tx, is)
 }
 
-const snapshotColumns = `id, job, begun_at AS begun, ended_at AS ended, files, bytes, state`
+const snapshotColumns = `id, job, begun_at AS begun, ended_at AS ended, files, bytes, state, ` + unsized + ` AS unsized`
+
+// unsized is the condition of a snapshot that a person took in: it exists, and nobody said
+// how much it holds. It counts as one that holds something.
+const unsized = `(told = 0 AND imported <> '')`
 
 // that is the condition of the index snapshots_that_exist.
 const that = ` FROM snapshots WHERE source_group = $1 AND repository = $2 AND gone_at = 0 AND replaced_by = '' AND job <> ''`
@@ -135,15 +139,15 @@ func (k *kept) exists(ctx context.Context, tx Tx, allowEmpty bool, far int64) (e
 	if err := newest(&k.Newest, ``); err != nil {
 		return err
 	}
-	if k.Whole = k.Newest; k.Whole.Files == 0 {
-		if err := newest(&k.Whole, ` AND files > 0`); err != nil {
+	if k.Whole = k.Newest; k.Whole.Files == 0 && !k.Whole.Unsized {
+		if err := newest(&k.Whole, ` AND (files > 0 OR `+unsized+`)`); err != nil {
 			return err
 		}
 	}
-	if k.Good = k.Newest; k.Good.State != topics.Succeeded || k.Good.Files == 0 && !allowEmpty {
+	if k.Good = k.Newest; k.Good.State != topics.Succeeded || k.Good.Files == 0 && !k.Good.Unsized && !allowEmpty {
 		condition := ` AND state = 'succeeded'`
 		if !allowEmpty {
-			condition += ` AND files > 0`
+			condition += ` AND (files > 0 OR ` + unsized + `)`
 		}
 		if err := newest(&k.Good, condition); err != nil {
 			return err
@@ -173,7 +177,7 @@ func before(
 ) (list []size, err error) {
 	return list, scan.Select(ctx, q, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
 		WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND (ended_at < $2 OR ended_at = $2 AND id < $3)
-			AND begun_at >= $4 AND collapsed = 0 AND copied_from = ''
+			AND begun_at >= $4 AND collapsed = 0 AND copied_from = '' AND imported = ''
 		ORDER BY ended_at DESC, id DESC LIMIT 10`, group, ended, id, since)
 }
 
@@ -187,7 +191,8 @@ func (k *kept) measure(ctx context.Context, tx Tx) error {
 	}
 	var took []int64
 	if err := scan.Select(ctx, tx, &took, `SELECT (ended_at - begun_at) / 1000 FROM snapshots
-		WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND copied_from = '' AND begun_at > 0 AND ended_at >= begun_at
+		WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND copied_from = '' AND imported = ''
+			AND begun_at > 0 AND ended_at >= begun_at
 		ORDER BY ended_at DESC, id DESC LIMIT 10`, k.Group.Group); err != nil {
 		return err
 	}
@@ -238,7 +243,7 @@ func Usual(ctx context.Context, q sqlx.QueryerContext, group topics.SourceGroupI
 func judge(ctx context.Context, tx Tx, group topics.SourceGroupID, since int64) error {
 	var list []size
 	if err := scan.Select(ctx, tx, &list, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
-		WHERE source_group = $1 AND collapsed < 0 AND job <> '' AND copied_from = ''
+		WHERE source_group = $1 AND collapsed < 0 AND job <> '' AND copied_from = '' AND imported = ''
 		ORDER BY ended_at, id`, group); err != nil || len(list) == 0 {
 		return err
 	}
@@ -246,7 +251,8 @@ func judge(ctx context.Context, tx Tx, group topics.SourceGroupID, since int64) 
 	if len(list) > window {
 		// Many at once are those of an upgrade: nothing was judged before.
 		if err := scan.Select(ctx, tx, &last, `SELECT repository, id, begun_at, ended_at, files, bytes, collapsed FROM snapshots
-			WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND copied_from = '' AND collapsed = 0 AND begun_at >= $2
+			WHERE source_group = $1 AND replaced_by = '' AND job <> '' AND copied_from = '' AND imported = ''
+				AND collapsed = 0 AND begun_at >= $2
 			ORDER BY ended_at, id`,
 			group, since); err != nil {
 			return err
@@ -388,12 +394,13 @@ func (k *kept) lost(ctx context.Context, tx Tx) error {
 // put writes a row.
 func put(ctx context.Context, tx Tx, k kept) error {
 	const names = `source_group, host, repository, snapshots, newest_id, newest_job, newest_begun, newest_ended, newest_files,
-		newest_bytes, newest_state, whole_id, whole_job, whole_begun, whole_ended, whole_files, whole_bytes, whole_state, good_id,
-		good_job, good_begun, good_ended, good_files, good_bytes, good_state, measure_files, measure_bytes, collapsed, last_job,
-		last_state, last_cause, last_ended_at, failed_since, usual_seconds, lost, lost_unacknowledged, lost_at, measured_of, measure_since`
+		newest_bytes, newest_state, newest_unsized, whole_id, whole_job, whole_begun, whole_ended, whole_files, whole_bytes, whole_state,
+		whole_unsized, good_id, good_job, good_begun, good_ended, good_files, good_bytes, good_state, good_unsized, measure_files, measure_bytes,
+		collapsed, last_job, last_state, last_cause, last_ended_at, failed_since, usual_seconds, lost,
+		lost_unacknowledged, lost_at, measured_of, measure_since`
 	args := []any{k.Group.Group, k.Host, k.Repository, k.Snapshots}
 	for _, s := range []Snapshot{k.Newest, k.Whole, k.Good} {
-		args = append(args, s.ID, s.Job, s.Begun, s.Ended, s.Files, s.Bytes, s.State)
+		args = append(args, s.ID, s.Job, s.Begun, s.Ended, s.Files, s.Bytes, s.State, s.Unsized)
 	}
 	args = append(args, k.MeasureFiles, k.MeasureBytes, k.Collapsed, k.Last.Job, k.Last.State, k.Last.Cause, k.Last.EndedAt, k.FailedSince,
 		k.UsualSeconds, k.Lost, k.LostUnacknowledged, k.LostAt, k.MeasuredOf, k.MeasureSince)
@@ -423,7 +430,7 @@ func AcceptSize(ctx context.Context, tx Tx, id topics.SourceGroupID, shown strin
 		return Snapshot{}, err
 	}
 	// What only its size made a warning is a success.
-	if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET collapsed = CASE WHEN files = 0 THEN 1 ELSE 0 END,
+	if _, err := tx.ExecContext(ctx, `UPDATE snapshots SET collapsed = CASE WHEN files = 0 AND NOT `+unsized+` THEN 1 ELSE 0 END,
 		state = CASE WHEN EXISTS (SELECT 1 FROM jobs WHERE id = snapshots.job AND cause = $1) THEN $2 ELSE state END
 		WHERE repository = $3 AND id = $4`, topics.CauseFewerFiles, topics.Succeeded, k.Repository, k.Newest.ID); err != nil {
 		return Snapshot{}, err

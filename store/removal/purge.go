@@ -27,7 +27,7 @@ var Own = map[Kind][]string{
 		"mirrors.repository", "mirrors.target", "repository_days.repository", "maintenance_duties.repository", "maintenance_reviews.repository",
 		"retention_measures.repository", "restore_drafts.repository", "drill_verdicts.repository", "alerts.repository",
 		"endings.repository", "endings.subject",
-		"kits_shown.subject", "key_passwords.repository", "password_change_hosts.repository",
+		"kits_shown.subject", "imports.repository", "import_rows.repository", "key_passwords.repository", "password_change_hosts.repository",
 		"password_change_places.repository", "password_changes.repository"},
 }
 

@@ -48,9 +48,11 @@ type known struct {
 	Group    topics.SourceGroupID `db:"source_group"`
 	Original string               `db:"original"`
 	NamedBy  topics.JobID         `db:"named_by"`
+	Imported string               `db:"imported"`
 }
 
-const ofKnown = `id, seen_at, max(ended_at, noted_at) AS made, time, tags, host, place, job, source_group, original, named_by`
+const ofKnown = `id, seen_at, max(ended_at, noted_at) AS made, time, tags, host, place, job, source_group, original, named_by,
+	imported`
 
 // List applies a listing to the rows of a repository, if it is whole, and says what was
 // lost. It is quick if Apply has done its part before.
@@ -196,7 +198,7 @@ func (p places) giveBack(n Snapshot) error {
 // correct replaces what was said about a snapshot by what the listing says, if that
 // differs. A job that claimed the snapshot but is not of the source group in its tag
 // loses it, to a job that claimed it and is, or to none. One that took the place of
-// another keeps that, whatever its tags.
+// another keeps that, whatever its tags, and so does one that a person took in.
 func (p places) correct(n Snapshot, was known) error {
 	tags, err := n.Tags.Value()
 	if err != nil || was.Time == n.Time && was.Tags == tags && was.Original == n.Original {
@@ -206,7 +208,7 @@ func (p places) correct(n Snapshot, was known) error {
 		username = :username, tree = :tree, original = :original WHERE repository = :repository AND id = :id`, n); err != nil {
 		return err
 	}
-	if was.Job != "" && marked(n.Tags, was.Group) {
+	if was.Imported != "" || was.Job != "" && marked(n.Tags, was.Group) {
 		return nil
 	}
 	var placed int

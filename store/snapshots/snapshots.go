@@ -49,6 +49,9 @@ type Snapshot struct {
 	Files       uint64               `db:"files"`
 	Bytes       uint64               `db:"bytes"` // what restoring it writes
 	Told        int                  `db:"told"`  // 1 if its backup said how much it holds; 0 files and bytes are not known otherwise
+	// Imported is the import that a person took it in with, "" for none. No job of ours made
+	// it then: Job is that import's ID, and the moments are by the clock of whoever made it.
+	Imported string `db:"imported"`
 
 	Place   topics.HostID `db:"place"`    // see Where; "" if all hosts share one, or no listing saw it
 	SeenAt  int64         `db:"seen_at"`  // when a listing last had it; 0 if only the backup reported it
@@ -82,6 +85,7 @@ type Made struct {
 	Files       uint64               `db:"files"`
 	Bytes       uint64               `db:"bytes"`
 	Told        int                  `db:"told"`
+	Imported    string               `db:"imported"`
 }
 
 // by says which job made a snapshot, and when that was noted.
@@ -89,12 +93,13 @@ func (n *Snapshot) by(m Made, at int64) {
 	n.Host, n.Job, n.SourceGroup, n.RequestedBy = m.Host, m.Job, m.SourceGroup, m.RequestedBy
 	n.QueuedAt, n.BegunAt, n.EndedAt, n.State = m.QueuedAt, m.BegunAt, m.EndedAt, m.State
 	n.Schedule, n.Slot, n.Files, n.Bytes, n.Told, n.NotedAt = m.Schedule, m.Slot, m.Files, m.Bytes, m.Told, at
+	n.Imported = m.Imported
 }
 
 // made is what by said.
 func (n Snapshot) made() Made {
 	return Made{n.Host, n.Job, n.SourceGroup, n.RequestedBy, n.QueuedAt, n.BegunAt, n.EndedAt, n.State, n.Schedule, n.Slot,
-		n.Files, n.Bytes, n.Told}
+		n.Files, n.Bytes, n.Told, n.Imported}
 }
 
 // Sized sets the size to what a backup said of its snapshot, within what a column
@@ -116,7 +121,7 @@ func (n Snapshot) Where() topics.HostID {
 	return n.Host
 }
 
-// Foreign reports whether no job of ours made it.
+// Foreign reports whether no job of ours made it, and nobody took it in.
 func (n Snapshot) Foreign() bool { return n.Job == "" }
 
 // Lost reports whether it was one of ours, is gone, and no job of ours removed it.
@@ -131,14 +136,15 @@ var wholeID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 const insert = `INSERT INTO snapshots (repository, id, time, hostname, paths, tags, username, tree, original, host, job, source_group,
 	requested_by, queued_at, begun_at, ended_at, state, schedule, slot, files, bytes, told, seen_at, noted_at, gone_at, named_by,
-	place)
+	place, imported)
 	VALUES (:repository, :id, :time, :hostname, :paths, :tags, :username, :tree, :original, :host, :job, :source_group,
 	:requested_by, :queued_at, :begun_at, :ended_at, :state, :schedule, :slot, :files, :bytes, :told,
-	:seen_at, :noted_at, :gone_at, :named_by, :place)`
+	:seen_at, :noted_at, :gone_at, :named_by, :place, :imported)`
 
 const setMade = `UPDATE snapshots SET host = :host, job = :job, source_group = :source_group, requested_by = :requested_by,
 	queued_at = :queued_at, begun_at = :begun_at, ended_at = :ended_at, state = :state, schedule = :schedule, slot = :slot,
-	files = :files, bytes = :bytes, told = :told, noted_at = :noted_at, collapsed = -1 WHERE repository = :repository AND id = :id`
+	files = :files, bytes = :bytes, told = :told, noted_at = :noted_at, imported = :imported, collapsed = -1
+	WHERE repository = :repository AND id = :id`
 
 func rowOf(repository topics.RepositoryID, t topics.Snapshot) Snapshot {
 	return Snapshot{Repository: repository, ID: t.ID, Time: t.Time, Hostname: t.Host, Paths: slices.Clone(t.Paths), Tags: slices.Clone(t.Tags),
@@ -146,8 +152,8 @@ func rowOf(repository topics.RepositoryID, t topics.Snapshot) Snapshot {
 }
 
 // Add notes at a moment the snapshot that a job made. A listing may have seen it
-// first: then nobody's becomes that job's, if it is marked as of its source group; one
-// that has a job keeps it.
+// first: then nobody's becomes that job's, if it is marked as of its source group, and so
+// does one that a person took in meanwhile; one that has a job keeps it.
 func Add(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, m Made, t topics.Snapshot, at int64) error {
 	row := rowOf(repository, t)
 	row.by(m, at)
@@ -155,7 +161,7 @@ func Add(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, m Mad
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		_, err = tx.NamedExecContext(ctx, insert, row)
-	case err == nil && there.Foreign() && marked(there.Tags, m.SourceGroup):
+	case err == nil && (there.Foreign() || there.Imported != "") && marked(there.Tags, m.SourceGroup):
 		_, err = tx.NamedExecContext(ctx, setMade, row)
 	}
 	return err

@@ -1,0 +1,313 @@
+package store
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/restic-manager/restic-manager/store/facts"
+	"github.com/restic-manager/restic-manager/store/imports"
+	"github.com/restic-manager/restic-manager/store/snapshots"
+	"github.com/restic-manager/restic-manager/topics"
+)
+
+// before is a repository that was in use before a host of ours backs up into it.
+type before struct {
+	*testing.T
+	s     *Store
+	attic Host
+	g     SourceGroup
+	list  Job
+}
+
+func theBefore(t *testing.T) before {
+	s := open(t)
+	b := before{T: t, s: s, attic: enrolled(t, s, "attic")}
+	b.g = grouped(t, s, b.attic)
+	b.list = Job{Host: b.attic.ID, Kind: topics.SnapshotsJob, Repository: b.g.Repository}
+	return b
+}
+
+// at are snapshots of a host name, some hours ago.
+func (b before) at(hostname string, hours ...int) []topics.Snapshot {
+	list := snaps(hours...)
+	for i := range list {
+		list[i].Host, list[i].Time = hostname, b.s.Now()-int64(hours[i])*3_600_000
+		list[i].ID = id64(hours[i] + 10_000*len(hostname))
+		list[i].Tree = "tree of " + list[i].ID
+	}
+	return list
+}
+
+func (b before) see(list ...topics.Snapshot) {
+	b.Helper()
+	now := b.s.Now()
+	j := b.list
+	j.QueuedAt = now
+	ran(b, b.s, j, now, whole(1, len(list)), topics.Report{Snapshots: list})
+	for b.s.Now() == now { // the next listing begins after this one ended
+	}
+}
+
+func (b before) kin(hostname string) imports.Kin {
+	b.Helper()
+	kins := must(b.s.Kins(b.Context(), b.g.Repository))
+	i := slices.IndexFunc(kins, func(k imports.Kin) bool { return k.Hostname == hostname })
+	if i < 0 {
+		b.Fatalf("there is none of %s in %+v", hostname, kins)
+	}
+	return kins[i]
+}
+
+func (b before) take(c imports.Choice) (id string) {
+	b.Helper()
+	id = topics.NewID(time.Now())
+	if _, err := b.s.Import(b.Context(), "anna", id, b.g.Repository, []imports.Choice{c}); err != nil {
+		b.Fatal(err)
+	}
+	return id
+}
+
+func (b before) facts() facts.Group {
+	b.Helper()
+	return must(b.s.Facts(b.Context(), b.attic.ID))[0]
+}
+
+func (b before) snapshot(id string) Snapshot {
+	b.Helper()
+	return must(b.s.SnapshotByID(b.Context(), b.g.Repository, id))
+}
+
+func TestWhatIsTakenInCountsFromThenOnAndCanBeGivenBack(t *testing.T) {
+	b := theBefore(t)
+	s, ctx := b.s, t.Context()
+	own := of(b.g, 7)[0]
+	own.Time = s.Now()
+	finish(t, s, asked(t, s, b.g), s.Now(), topics.Finished{State: topics.Succeeded, Snapshot: &own,
+		Summary: &topics.Summary{TotalFiles: 3, TotalBytes: 30}})
+	attic, barn := b.at("attic", 50, 26, 2), b.at("barn", 3)
+	b.see(append(append(attic, barn...), own)...)
+	if k := b.kin("attic"); len(k.List) != 3 || k.List[0].ID != attic[2].ID || !slices.Equal(k.Paths, []string{"/letters"}) {
+		t.Fatalf("nobody's are %+v", k)
+	}
+	for _, k := range must(s.Kins(ctx, b.g.Repository)) {
+		if slices.ContainsFunc(k.List, func(f imports.Foreign) bool { return f.ID == own.ID }) {
+			t.Error("the one that a job of ours made is among them")
+		}
+	}
+	was := b.facts()
+	if was.Snapshots != 1 || must(s.SnapshotTallies(ctx))[b.g.Repository].Foreign != 4 {
+		t.Fatalf("before, it is %+v", was)
+	}
+	id := b.take(imports.Choice{Kin: b.kin("attic").Key, Group: b.g.ID, Shown: new(3)})
+	n := b.snapshot(attic[0].ID)
+	if n.Host != b.attic.ID || n.SourceGroup != b.g.ID || n.Imported != id || n.Foreign() || n.EndedAt != attic[0].Time ||
+		n.State != topics.Succeeded {
+		t.Errorf("one that was taken in is %+v", n)
+	}
+	if n := b.snapshot(barn[0].ID); !n.Foreign() || n.Host != "" {
+		t.Errorf("another host's is %+v", n)
+	}
+	if n := b.snapshot(own.ID); n.Imported != "" || n.Foreign() {
+		t.Errorf("ours is %+v", n)
+	}
+	f := b.facts()
+	if f.Snapshots != 4 || f.Newest.ID != own.ID || f.Good.ID != own.ID || f.MeasureFiles != 0 ||
+		f.UsualSeconds != was.UsualSeconds || f.Collapsed {
+		t.Errorf("the group is %+v", f)
+	}
+	if tally := must(s.SnapshotTallies(ctx))[b.g.Repository]; tally.Foreign != 1 || tally.Count != 5 {
+		t.Errorf("counted are %+v", tally)
+	}
+	if n := must(s.SnapshotCount(ctx, b.attic.ID)); n != 4 {
+		t.Errorf("the host has %d", n)
+	}
+	// A listing leaves them as they are, and finds that one is missing.
+	b.see(append(attic[1:], own, barn[0])...)
+	if n := b.snapshot(attic[1].ID); n.Imported != id || n.SourceGroup != b.g.ID {
+		t.Errorf("after a listing it is %+v", n)
+	}
+	if f := b.facts(); f.Lost != 1 || f.Snapshots != 3 {
+		t.Errorf("with one missing the group is %+v", f)
+	}
+	list, rows, err := s.Imports(ctx, b.g.Repository)
+	if err != nil || len(list) != 1 || list[0].Snapshots != 3 || list[0].Left != 2 || list[0].By != "anna" || len(rows) != 1 ||
+		rows[0].Hostname != "attic" || rows[0].Group != b.g.ID {
+		t.Errorf("imports are %+v, rows %+v, %v", list, rows, err)
+	}
+
+	hosts, err := s.UndoImport(ctx, "berta", b.g.Repository, id)
+	if err != nil || !slices.Equal(hosts, []topics.HostID{b.attic.ID}) {
+		t.Fatalf("undone for %v, %v", hosts, err)
+	}
+	if f := b.facts(); f.Snapshots != was.Snapshots || f.Newest != was.Newest || f.Lost != 0 {
+		t.Errorf("after it was undone, the group is %+v; it was %+v", f, was)
+	}
+	if n := b.snapshot(attic[1].ID); !n.Foreign() || n.Host != "" || n.SourceGroup != "" ||
+		n.Imported != "" || n.KnownAt == 0 || n.EndedAt != 0 {
+		t.Errorf("it is %+v", n)
+	}
+	if n := b.snapshot(own.ID); n.Foreign() || n.SourceGroup != b.g.ID {
+		t.Errorf("ours is %+v", n)
+	}
+	if _, err := s.UndoImport(ctx, "berta", b.g.Repository, id); !errors.Is(err, imports.ErrUndone) {
+		t.Errorf("a second time: %v", err)
+	}
+	if _, err := s.UndoImport(ctx, "berta", "elsewhere", id); !errors.Is(err, imports.ErrNone) {
+		t.Errorf("of another repository: %v", err)
+	}
+	var said []string
+	for _, e := range must(s.AuditEntries(ctx, AuditFilter{}, 50)) {
+		if strings.HasPrefix(e.Action, "snapshots.import") {
+			said = append(said, e.Actor+" "+e.Action+" "+e.Detail)
+		}
+	}
+	if len(said) != 2 || !strings.Contains(said[1], "anna snapshots.imported import "+id+": 3 of attic /letters to source group") ||
+		!strings.Contains(said[0], "berta snapshots.import_undone") {
+		t.Errorf("the audit log says %q", said)
+	}
+}
+
+// A backup of weeks ago does not make a group protected, and one of which nobody knows how
+// much it holds is not called empty.
+func TestWhatIsTakenInIsAsOldAsItSays(t *testing.T) {
+	b := theBefore(t)
+	month, future := b.at("attic", 720), b.at("attic", -30)
+	b.see(append(month, future...)...)
+	k := b.kin("attic")
+	if len(k.List) != 1 || k.Ahead != 1 {
+		t.Fatalf("nobody's are %+v", k)
+	}
+	b.take(imports.Choice{Kin: k.Key, Group: b.g.ID})
+	f := b.facts()
+	if f.Newest.ID != month[0].ID || f.Newest.Ended != month[0].Time || f.Good != f.Newest ||
+		f.Whole != f.Newest || !f.Good.Unsized || f.Collapsed {
+		t.Errorf("the group is %+v", f)
+	}
+	if n := b.snapshot(future[0].ID); !n.Foreign() {
+		t.Errorf("the one from the future is %+v", n)
+	}
+	if f.UsualSeconds != 0 {
+		t.Errorf("its backups usually take %d s", f.UsualSeconds)
+	}
+}
+
+// What is newer than the first backup of ours is taken in only if a person says so: a program
+// that goes on beside us made it, or somebody planted it.
+func TestWhatCameSinceOursIsTakenInOnlyWhenSomebodySaysSo(t *testing.T) {
+	b := theBefore(t)
+	own := of(b.g, 7)[0]
+	own.Time = b.s.Now() - 10*3_600_000
+	finish(t, b.s, asked(t, b.s, b.g), b.s.Now(), topics.Finished{State: topics.Succeeded, Snapshot: &own})
+	list := b.at("attic", 50, 2)
+	b.see(append(list, own)...)
+	k := b.kin("attic")
+	try := func(c imports.Choice) error {
+		_, err := b.s.Import(t.Context(), "anna", topics.NewID(time.Now()), b.g.Repository, []imports.Choice{c})
+		return err
+	}
+	for _, c := range []imports.Choice{{Kin: k.Key, Group: b.g.ID, Shown: new(2)}, {Kin: k.Key, Group: b.g.ID, Newer: true, Shown: new(1)},
+		{Kin: "none", Group: b.g.ID}} {
+		if err := try(c); !errors.Is(err, imports.ErrChanged) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if err := try(imports.Choice{Kin: k.Key, Group: "none"}); !errors.Is(err, imports.ErrNoGroup) {
+		t.Errorf("a group that is not there: %v", err)
+	}
+	if list, _, _ := b.s.Imports(t.Context(), b.g.Repository); len(list) != 0 || !b.snapshot(b.at("attic", 50)[0].ID).Foreign() {
+		t.Errorf("what was refused left %+v", list)
+	}
+	b.take(imports.Choice{Kin: k.Key, Group: b.g.ID, Shown: new(1)})
+	if old, late := b.snapshot(list[0].ID), b.snapshot(list[1].ID); old.Foreign() || !late.Foreign() {
+		t.Errorf("they are %+v and %+v", old, late)
+	}
+	b.take(imports.Choice{Kin: b.kin("attic").Key, Group: b.g.ID, Newer: true, Shown: new(1)})
+	if late := b.snapshot(list[1].ID); late.Foreign() {
+		t.Errorf("the later one is %+v", late)
+	}
+	// One that comes later is nobody's, whatever was confirmed before.
+	next := b.at("attic", 1)
+	b.see(append(append(list, own), next...)...)
+	if n := b.snapshot(next[0].ID); !n.Foreign() {
+		t.Errorf("the next one is %+v", n)
+	}
+}
+
+func TestAnImportIsNotUndoneWhileAForgetNamesItsSnapshots(t *testing.T) {
+	b := theBefore(t)
+	list := b.at("attic", 50, 2)
+	b.see(list...)
+	id := b.take(imports.Choice{Kin: b.kin("attic").Key, Group: b.g.ID})
+	forget := Job{ID: topics.JobID(topics.NewID(time.Now())), Host: b.attic.ID, Kind: topics.ForgetJob,
+		Repository: b.g.Repository, NotAfter: 1 << 50, Operation: JSON[topics.Operation]{V: &topics.Operation{Snapshots: []string{list[0].ID}}}}
+	if _, _, err := b.s.Ask(t.Context(), "anna", forget); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.s.UndoImport(t.Context(), "anna", b.g.Repository, id); !errors.Is(err, imports.ErrGoing) {
+		t.Errorf("while it waits: %v", err)
+	}
+	finish(t, b.s, forget, b.s.Now(), topics.Finished{State: topics.Succeeded, Result: &topics.Result{Removed: []string{list[0].ID}}})
+	if _, err := b.s.UndoImport(t.Context(), "anna", b.g.Repository, id); err != nil {
+		t.Errorf("after its end: %v", err)
+	}
+	if n := b.snapshot(list[0].ID); n.GoneAt == 0 || n.Lost() {
+		t.Errorf("the one that was forgotten is %+v", n)
+	}
+}
+
+// A job of ours that tells late that it made a snapshot has it, also if a person has taken it
+// in meanwhile; what another snapshot was made of keeps what it had.
+func TestWhatWasTakenInAndIsOurs(t *testing.T) {
+	b := theBefore(t)
+	ours := of(b.g, 1)[0]
+	ours.Time = b.s.Now() - 5000
+	b.see(ours)
+	id := b.take(imports.Choice{Kin: b.kin("attic").Key, Group: b.g.ID})
+	job := asked(t, b.s, b.g)
+	finish(t, b.s, job, b.s.Now(), topics.Finished{State: topics.Succeeded, Snapshot: &ours})
+	if n := b.snapshot(ours.ID); n.Job != job.ID || n.Imported != "" {
+		t.Errorf("it is %+v", n)
+	}
+	if _, err := b.s.UndoImport(t.Context(), "anna", b.g.Repository, id); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.snapshot(ours.ID); n.Job != job.ID || n.SourceGroup != b.g.ID {
+		t.Errorf("after the import was undone it is %+v", n)
+	}
+}
+
+func TestWhatTookThePlaceOfOneThatWasTakenInGoesBackWithIt(t *testing.T) {
+	b := theBefore(t)
+	list := b.at("attic", 50, 2)
+	b.see(list...)
+	id := b.take(imports.Choice{Kin: b.kin("attic").Key, Group: b.g.ID})
+	tagged := list[0]
+	tagged.ID, tagged.Original, tagged.Tags = id64(99), list[0].ID, []string{"yearly"}
+	b.see(tagged, list[1])
+	n := b.snapshot(tagged.ID)
+	if n.Imported != id || n.SourceGroup != b.g.ID || b.facts().Lost != 0 {
+		t.Errorf("in its place is %+v, the group is %+v", n, b.facts())
+	}
+	// What was copied of it into another repository goes along, too.
+	far := grouped(t, b.s, b.attic)
+	if err := b.s.tx(t.Context(), func(tx *sqlx.Tx) error {
+		m := snapshots.Made{Host: b.attic.ID, Job: topics.JobID(id), SourceGroup: b.g.ID, EndedAt: 5, State: topics.Succeeded, Imported: id}
+		return snapshots.Add(t.Context(), tx, far.Repository, m, topics.Snapshot{ID: id64(7), Time: 5, Host: "attic"}, 6)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.s.UndoImport(t.Context(), "anna", b.g.Repository, id); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.snapshot(tagged.ID); !n.Foreign() || b.facts().Snapshots != 0 {
+		t.Errorf("after it was undone, it is %+v, and the group is %+v", n, b.facts())
+	}
+	if n := must(b.s.SnapshotByID(t.Context(), far.Repository, id64(7))); !n.Foreign() {
+		t.Errorf("its copy is %+v", n)
+	}
+}
