@@ -50,7 +50,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"cmd/restic-manager", "controlplane controlplane/alerts controlplane/alerts/asked controlplane/alerts/delivery" +
 		" controlplane/channels controlplane/checkup controlplane/consumers controlplane/discovery" +
 		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/handout" +
-		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs controlplane/kit" +
+		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/importing controlplane/jobs controlplane/kit" +
 		" controlplane/maintenance controlplane/metrics controlplane/mirroring controlplane/outcome" +
 		" controlplane/password controlplane/pause controlplane/people controlplane/problem" +
 		" controlplane/queries controlplane/reach controlplane/removal controlplane/replace" +
@@ -58,7 +58,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/rollout controlplane/schedule controlplane/search controlplane/self controlplane/shelf" +
 		" controlplane/sources controlplane/space controlplane/support controlplane/uplink doctor journal" +
 		" manual protocol release since slots store store/alerts store/chain store/channels store/copies" +
-		" store/drills store/heartbeats store/keyring store/kits store/slotlog topics words",
+		" store/drills store/heartbeats store/imports store/keyring store/kits store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent agent/launcher agent/service doctor journal manual release", "the agent's main"},
 	{"controlplane", "broker controlplane/alerts controlplane/alerts/conditions controlplane/alerts/delivery" +
@@ -132,6 +132,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/heartbeat", "controlplane/field controlplane/notices failpoint store store/heartbeats topics words",
 		"tells other services that the control plane works, and of good backups"},
 	{"controlplane/hosts", "controlplane/field store store/removal store/twins topics", "what is known of connected hosts"},
+	{"controlplane/importing", "controlplane/field controlplane/repositories controlplane/retention store store/imports topics words",
+		"whose the snapshots are that no job of ours made, once a person has confirmed"},
 	{"controlplane/jobs", "controlplane/hosts controlplane/outcome controlplane/permits controlplane/progress controlplane/restores" +
 		" controlplane/rights controlplane/tidy failpoint location protocol seal since store store/keyring store/places" +
 		" topics words",
@@ -165,12 +167,12 @@ var arrows = []struct{ pkg, may, is string }{
 		"what a host's policy forbids, and the command that permits it"},
 	{"controlplane/plain", "controlplane/kit location patterns topics", "commands that bring files back with restic alone"},
 	{"controlplane/problem", "controlplane/alerts/conditions controlplane/consumers controlplane/drills controlplane/enroll" +
-		" controlplane/field controlplane/hosts controlplane/jobs controlplane/maintenance" +
+		" controlplane/field controlplane/hosts controlplane/importing controlplane/jobs controlplane/maintenance" +
 		" controlplane/mirroring controlplane/pause controlplane/people controlplane/permits" +
 		" controlplane/queries controlplane/rekey controlplane/removal controlplane/repositories" +
 		" controlplane/restics controlplane/restores controlplane/retention controlplane/rollout" +
 		" controlplane/schedule controlplane/sources controlplane/succession store store/admission" +
-		" store/alerts store/channels store/discoveries store/heartbeats store/places store/replacing" +
+		" store/alerts store/channels store/discoveries store/heartbeats store/imports store/places store/replacing" +
 		" store/room store/uplinks topics words",
 		"words the errors of all others, which never import it"},
 	{"controlplane/progress", "store topics words",
@@ -243,19 +245,19 @@ var arrows = []struct{ pkg, may, is string }{
 		"pages about alerts, and about who is told of what"},
 	{"controlplane/web/api", "controlplane/alerts controlplane/alerts/asked controlplane/channels controlplane/consumers" +
 		" controlplane/drills controlplane/enroll controlplane/field controlplane/fleet controlplane/handout" +
-		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs" +
+		" controlplane/health controlplane/heartbeat controlplane/hosts controlplane/importing controlplane/jobs" +
 		" controlplane/maintenance controlplane/mirroring controlplane/outcome controlplane/people" +
 		" controlplane/problem controlplane/progress controlplane/protection controlplane/queries" +
 		" controlplane/rekey controlplane/removal controlplane/replace controlplane/repositories" +
 		" controlplane/restics controlplane/restores controlplane/retention controlplane/rights" +
 		" controlplane/rollout controlplane/schedule controlplane/search controlplane/sources" +
 		" controlplane/uplink controlplane/web/base controlplane/web/session location protocol since store" +
-		" store/admission store/alerts store/channels store/drills store/heartbeats store/replacing" +
+		" store/admission store/alerts store/channels store/drills store/heartbeats store/imports store/replacing" +
 		" store/rollouts store/slotlog topics words",
 		"operations of the API: read the request, ask one package, answer"},
 	{"controlplane/web/base", "controlplane/alerts controlplane/channels controlplane/consumers controlplane/discovery" +
 		" controlplane/drills controlplane/enroll controlplane/explorer controlplane/fleet" +
-		" controlplane/handout controlplane/health controlplane/heartbeat controlplane/hosts controlplane/jobs" +
+		" controlplane/handout controlplane/health controlplane/heartbeat controlplane/hosts controlplane/importing controlplane/jobs" +
 		" controlplane/maintenance controlplane/mirroring controlplane/notices controlplane/pause" +
 		" controlplane/people controlplane/problem controlplane/queries controlplane/reach controlplane/rekey" +
 		" controlplane/removal controlplane/replace controlplane/repositories controlplane/restics" +
@@ -298,12 +300,12 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/problem controlplane/replace" +
 		" controlplane/web/base controlplane/web/layout controlplane/web/session store store/replacing topics views words",
 		"pages on which another machine takes the place of a lost one"},
-	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health controlplane/jobs controlplane/kit" +
-		" controlplane/maintenance controlplane/mend controlplane/mirroring controlplane/outcome" +
-		" controlplane/plain controlplane/problem controlplane/rekey controlplane/removal" +
+	{"controlplane/web/repositorypages", "controlplane/field controlplane/fleet controlplane/health" +
+		" controlplane/importing controlplane/jobs controlplane/kit controlplane/maintenance controlplane/mend" +
+		" controlplane/mirroring controlplane/outcome controlplane/plain controlplane/problem controlplane/rekey controlplane/removal" +
 		" controlplane/repositories controlplane/restores controlplane/retention controlplane/rights" +
 		" controlplane/trial controlplane/web/base controlplane/web/layout controlplane/web/session location" +
-		" location/storage store store/kits store/looks store/passwords store/places topics views words",
+		" location/storage store store/imports store/kits store/looks store/passwords store/places topics views words",
 		"pages about repositories"},
 	{"controlplane/web/restorepages", "controlplane/fleet controlplane/jobs controlplane/moments controlplane/permits controlplane/plain" +
 		" controlplane/problem controlplane/queries controlplane/restores controlplane/rights" +
@@ -348,7 +350,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store", "failpoint location private protocol slots store/access store/admission store/alerts store/atonce" +
 		" store/auditlog store/chain store/changes store/channels store/column store/copies store/discoveries" +
 		" store/drafts store/drills store/endings store/facts store/firststeps store/found store/gauges" +
-		" store/having store/heartbeats store/inspect store/intake store/joblog store/keyring store/kits" +
+		" store/having store/heartbeats store/imports store/inspect store/intake store/joblog store/keyring store/kits" +
 		" store/looks store/mark store/migrations store/mirrors store/moments store/outbox store/passwords" +
 		" store/pauses store/places store/prepared store/promise store/removal store/replacing store/restored" +
 		" store/reviews store/rollouts store/room store/scan store/slotlog store/snapshots store/standard" +
@@ -375,6 +377,8 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/gauges", "topics", "what is measured of the database, for programs that watch"},
 	{"store/having", "topics", "which repositories a host has"},
 	{"store/heartbeats", "topics", "addresses that are told that all is well, and the queue of what is said to them"},
+	{"store/imports", "store/column store/drills store/places store/snapshots topics",
+		"snapshots that a person took in, and which source group they were given to"},
 	{"store/inspect", "store/copies store/keyring store/mark store/migrations", "looks at a database before it is opened"},
 	{"store/intake", "protocol slots topics", "bounds what a host may say"},
 	{"store/joblog", "protocol store/prepared topics", "stores what jobs log"},
@@ -474,7 +478,7 @@ var keepers = []struct {
 		"store/drills", "store/endings",
 		"store/facts", "store/firststeps",
 		"store/discoveries", "store/found", "store/gauges",
-		"store/having", "store/heartbeats", "store/inspect", "store/intake", "store/joblog", "store/kits", "store/looks",
+		"store/having", "store/heartbeats", "store/imports", "store/inspect", "store/intake", "store/joblog", "store/kits", "store/looks",
 		"store/mark",
 		"store/mirrors",
 		"store/moments", "store/outbox", "store/passwords",

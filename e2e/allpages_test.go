@@ -243,6 +243,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 		"/hosts/" + attic.ID + "/remove": "host-remove",
 		"/hosts/" + attic.ID + "/source-groups/letters/remove": "group-remove",
 		"/repositories/" + vault.ID + "/remove":                "repository-remove",
+		"/repositories/" + vault.ID + "/import":                "repository-import",
 		"/hosts/new":                                           "enrol",
 		"/hosts/new?for=windows":                               "enrol-windows",
 		"/hosts/keys":                                          "enrol-many",

@@ -196,6 +196,8 @@ var auditDeeds = map[string]string{
 	"user.created":                "Added the user",
 	"snapshots.lost":              "Found snapshots lost in",
 	"snapshots.acknowledged":      "Acknowledged missing snapshots of",
+	"snapshots.imported":          "Took in snapshots of",
+	"snapshots.import_undone":     "Gave back snapshots that were taken in, of",
 	"source_group.size_accepted":  "Accepted the new size of",
 	"channel.created":             "Added the channel",
 	"channel.changed":             "Changed the channel",

@@ -661,6 +661,8 @@ func samples() []sample {
 			return s
 		}(), views.Audit{})},
 		{"audit-empty", views.AuditPage(at("audit", shell("Audit log", "")), views.Audit{Filter: views.AuditFilter{Query: "nobody"}})},
+		{"import", views.ImportPage(at("repositories", shell("Take in", "")), imported())},
+		{"import_none", views.ImportPage(at("repositories", shell("Take in", "")), views.Import{RepositoryID: "vault-01", Repository: "vault"})},
 		{"kit", views.KitPage(at("settings", shell("Emergency kit", "")), views.Kits{Of: "vault-a", By: "anna",
 			Kits: []views.Kit{emergencyKit()}})},
 		{"kits", views.KitPage(at("settings", shell("Emergency kit", "")), views.Kits{Of: "all repositories", Many: true, By: "anna",

@@ -14,7 +14,8 @@ type RepositorySnapshot struct {
 	Kept        []string // by which rules
 	Goes        bool     // the next forget removes it
 	Foreign     bool
-	Job         string // URL
+	Imported    bool   // a person took it in
+	Job         string // URL; "" if no job of ours made it
 	Operations  string // URL of the operations of its host, with it chosen; "" for nobody's
 	Forget      string // URL of the form to forget it
 }

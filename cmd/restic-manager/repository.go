@@ -305,7 +305,8 @@ func readKeep(rules map[string]string) (*store.Keep, error) {
 }
 
 type repositoryAddCmd struct {
-	Name string `arg:"" help:"Its name."`
+	Name   string `arg:"" help:"Its name."`
+	Exists bool   `help:"It is there already: none is made, and if there is none, it is missing. Then see repository import."`
 	repositoryFlags
 	database
 }
@@ -318,7 +319,7 @@ func (c *repositoryAddCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in.Name = &c.Name
+	in.Name, in.Exists = &c.Name, c.Exists
 	return c.with(ctx, func(s *store.Store) error {
 		r, err := (&repositories.Service{Store: s}).Add(ctx, actor, in)
 		if err == nil {

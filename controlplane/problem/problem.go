@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/drills"
 	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/importing"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/mirroring"
@@ -25,6 +26,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/succession"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/admission"
+	"github.com/restic-manager/restic-manager/store/imports"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/room"
 	"github.com/restic-manager/restic-manager/topics"
@@ -321,6 +323,8 @@ func Of(err error) *Problem {
 		return &Problem{Kind: Conflict, Title: "There is nothing to copy",
 			Say: "Every snapshot was copied there before, and removed there by the second repository's rules; a copy would undo that.",
 			Do:  "Back up first, or name the snapshots that shall be copied again by their whole IDs.", Err: err}
+	case ofImport(err) != nil:
+		return ofImport(err)
 	case errors.Is(err, mirroring.ErrNone):
 		return &Problem{Kind: NotFound, Title: "This repository has no mirror",
 			Say: "Its snapshots are not copied anywhere.", Do: "Say on its page where they shall be copied to.", Err: err}
@@ -385,6 +389,19 @@ func Of(err error) *Problem {
 		return NoPage
 	}
 	return Unknown(err)
+}
+
+// ofImport words why snapshots were not taken in.
+func ofImport(err error) *Problem {
+	title, say, do := importing.Why(err)
+	if title == "" {
+		return nil
+	}
+	kind := Conflict
+	if errors.Is(err, imports.ErrNone) {
+		kind = NotFound
+	}
+	return &Problem{Kind: kind, Title: title, Say: say, Do: do, Err: err}
 }
 
 // permitting is the command that permits what a host's policy forbids, "" if none does.

@@ -28,6 +28,9 @@ type Input struct {
 	AppendOnly  *bool
 	Keep        *store.Keep
 	Options     *map[string]string // restic's extended ones, whole: see location.Options
+	// Exists is, of one that is added, that somebody has made it: no job of ours ever makes
+	// one there, and if there is none, it is missing.
+	Exists bool
 }
 
 // A Credential is how to be let in by the backend. Username and password are a

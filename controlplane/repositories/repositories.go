@@ -77,6 +77,9 @@ func New(ctx context.Context, s *store.Store, in Input) (*store.NewRepository, e
 	if in.Password == nil {
 		in.Password = new(topics.Secret)
 	}
+	if in.Exists {
+		n.ReadyAt = n.CreatedAt
+	}
 	return n, in.apply(ctx, s, &n.Repository, &n.RepositoryAccess)
 }
 

@@ -122,6 +122,7 @@ var roleTable = map[store.Role]string{
 		POST /repositories/{id}/retention/preview
 		GET /api/repositories/{id}/retention-plan
 		POST /api/repositories/{id}/retention-plan
+		GET /api/repositories/{id}/imports
 		GET /api/repositories/{id}/mirror
 		GET /api/repositories/{id}/maintenance`,
 	store.Operator: `
@@ -421,6 +422,11 @@ var roleTable = map[store.Role]string{
 		POST /identity
 		GET /api/identity
 		POST /api/identity
+		GET /repositories/{id}/import
+		POST /repositories/{id}/import
+		POST /repositories/{id}/import/{import}/undo
+		POST /api/repositories/import
+		DELETE /api/repositories/{id}/imports/{import}
 		POST /repositories/{id}/mirror
 		POST /repositories/{id}/mirror/remove
 		PUT /api/repositories/{id}/mirror

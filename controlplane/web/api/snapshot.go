@@ -13,7 +13,7 @@ import (
 type snapshotJSON struct {
 	ID         string              `json:"id"`
 	Repository topics.RepositoryID `json:"repository"`
-	Job        topics.JobID        `json:"job"`
+	Job        topics.JobID        `json:"job" doc:"that made it, or empty"`
 	Time       *time.Time          `json:"time" doc:"by the clock of the host that made it"`
 	TimeOdd    bool                `json:"time_out_of_range" doc:"its time is before 1970 or after 9999; time is the nearest that is not"`
 	Hostname   string              `json:"hostname"`
@@ -22,11 +22,16 @@ type snapshotJSON struct {
 	Files      uint64              `json:"files"`
 	Bytes      uint64              `json:"bytes"`
 	Host       topics.HostID       `json:"host" doc:"whose job made it, or empty"`
-	Foreign    bool                `json:"foreign" doc:"no job of ours made it"`
+	Foreign    bool                `json:"foreign" doc:"no job of ours made it, and nobody took it in"`
+	Import     string              `json:"import" doc:"ID of the import that it was taken in with, or empty"`
 }
 
 func snapshotOf(n store.Snapshot) snapshotJSON {
+	if n.Imported != "" {
+		n.Job = "" // none of ours made it
+	}
 	return snapshotJSON{
+		Import:     n.Imported,
 		ID:         n.ID,
 		Repository: n.Repository,
 		Job:        n.Job,

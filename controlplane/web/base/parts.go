@@ -25,6 +25,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/handout"
 	"github.com/restic-manager/restic-manager/controlplane/heartbeat"
 	"github.com/restic-manager/restic-manager/controlplane/hosts"
+	"github.com/restic-manager/restic-manager/controlplane/importing"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/maintenance"
 	"github.com/restic-manager/restic-manager/controlplane/mirroring"
@@ -289,6 +290,7 @@ type Parts struct {
 	Removal      *removal.Service
 	Replacing    *replace.Service
 	HostSettings *hosts.Settings
+	Imports      *importing.Service // takes in what a repository held before
 	Pauses       *pause.Service
 	Schedules    *schedule.Service
 	Drills       *drills.Service
@@ -374,6 +376,7 @@ func New(c Config) (*Parts, error) {
 		Config:       c,
 		Streams:      NewStreams(c.Timing.Check),
 		Repositories: &repositories.Service{Store: c.Store, Jobs: c.Jobs, Online: c.Presence.Reachable, Changed: c.Changed},
+		Imports:      &importing.Service{Store: c.Store, Changed: c.Changed},
 		Sources:      &sources.Service{Store: c.Store, Changed: c.Changed},
 		Removal:      &removal.Service{Store: c.Store, Changed: c.Changed},
 		Replacing:    &replace.Service{Store: c.Store, Desk: c.Desk, Changed: c.Changed},

@@ -86,6 +86,12 @@ func (s *Pages) NewGroup(w http.ResponseWriter, r *http.Request) error {
 			f.Paths, f.Excludes = strings.Join(fit.Paths, "\n"), strings.Join(fit.Excludes, "\n")
 		}
 	}
+	if paths := r.URL.Query()["path"]; len(paths) > 0 { // of snapshots that another program made
+		f.Paths = strings.Join(paths, "\n")
+	}
+	if id := r.URL.Query().Get("repository"); slices.ContainsFunc(f.Repositories, func(o views.Option) bool { return o.Value == id }) {
+		f.Repository = id
+	}
 	return s.groupPage(w, r, http.StatusOK, h, f)
 }
 

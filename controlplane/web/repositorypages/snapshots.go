@@ -177,6 +177,9 @@ func (s *Pages) SnapshotRows(
 		}
 		if !n.Foreign() {
 			row.Size, row.Added, row.Job, row.From = words.Bytes(n.Bytes), added[n.Job], views.JobURL(string(n.Job)), names[n.Host]
+			if n.Imported != "" { // no job made it, and nobody said how much it holds
+				row.Size, row.Job, row.Imported = "", "", true
+			}
 			row.Operations = views.HostOperationsURL(string(n.Host)) + "?snapshot=" + url.QueryEscape(snapshotValue(n))
 		}
 		out[i] = row

@@ -1,0 +1,363 @@
+// Package importing takes in what a repository held before it was registered, or what
+// another program puts there: it proposes which host and source group snapshots are of,
+// and once a person has confirmed, they count as those of our own jobs do.
+//
+// Nothing is taken in by itself, also no later snapshots of those that were confirmed
+// before: whoever can write to a repository can add any, with every host name, and what
+// counts decides what is forgotten.
+package importing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
+	"github.com/restic-manager/restic-manager/controlplane/retention"
+	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/imports"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// A Proposal is what is proposed for the snapshots of one kin.
+type Proposal struct {
+	imports.Kin
+	Fit
+	// Newer are those of them that are newer than the first backup that a job of ours made of
+	// the proposed group: a program that goes on beside us made them, or somebody planted them.
+	// They are taken in only if a person says so.
+	Newer   int
+	Earlier int64 // when some of this kin were last taken in and it was not undone; 0 is never
+}
+
+// Given is how many are taken in as it is proposed.
+func (p Proposal) Given() int { return len(p.List) - p.Newer }
+
+// A Known is what a repository holds that is nobody's, and what was taken in.
+type Known struct {
+	Repository store.Repository
+	Proposals  []Proposal
+	Groups     []Group // that may be chosen: of hosts that back up into it, or that fit
+	Imports    []imports.Import
+	Rows       []imports.Row
+	Hosts      map[topics.HostID]string // the names of hosts, and of groups
+	Names      map[topics.SourceGroupID]string
+
+	firsts map[topics.SourceGroupID]int64
+}
+
+// Service takes snapshots in. Its zero value with a Store does all it can do.
+type Service struct {
+	Store *store.Store
+	// Changed is told after each change, with the hosts that it is about. It must not block;
+	// nil tells nobody.
+	Changed func(...topics.HostID)
+}
+
+// Look proposes which source groups the snapshots of a repository are of.
+func (s *Service) Look(ctx context.Context, id topics.RepositoryID) (k Known, err error) {
+	if k.Repository, err = repositories.Find(ctx, s.Store, id); err != nil {
+		return k, err
+	}
+	kins, err := s.Store.Kins(ctx, id)
+	if err != nil {
+		return k, err
+	}
+	if k.firsts, err = s.Store.FirstBackups(ctx, id); err != nil {
+		return k, err
+	}
+	if k.Imports, k.Rows, err = s.Store.Imports(ctx, id); err != nil {
+		return k, err
+	}
+	rows, err := s.Store.Hosts(ctx)
+	if err != nil {
+		return k, err
+	}
+	k.Hosts, k.Names = map[topics.HostID]string{}, map[topics.SourceGroupID]string{}
+	hosts := make([]Host, len(rows))
+	for i, h := range rows {
+		hosts[i] = Host{ID: h.ID, Name: h.Name, Hostname: h.Hostname}
+		k.Hosts[h.ID] = h.Name
+	}
+	groups, err := s.groups(ctx, id, kins, hosts)
+	if err != nil {
+		return k, err
+	}
+	for _, g := range groups {
+		k.Names[g.ID] = g.Name
+	}
+	k.Groups = groups
+	for i, f := range Fits(kins, hosts, groups) {
+		p := Proposal{Kin: kins[i], Fit: f, Earlier: k.earlier(kins[i].Key)}
+		if f.Group != "" {
+			if p.Newer = p.Since(k.firsts[f.Group]); p.Newer > 0 && p.Newer == len(p.List) {
+				p.Group, p.Newer = "", 0
+				p.Why = "All are newer than the first backup of ours: another program goes on beside us, or somebody planted them."
+			}
+		}
+		if len(p.List) == 0 {
+			p.Group, p.Why = "", "They say that they were made in the future: set the clock of whoever makes them."
+		}
+		k.Proposals = append(k.Proposals, p)
+	}
+	slices.SortFunc(k.Proposals, inOrder)
+	return k, nil
+}
+
+// groups are those that snapshots may be given to: of hosts that back up into the repository,
+// and of those that have made some by their name.
+func (s *Service) groups(ctx context.Context, id topics.RepositoryID, kins []imports.Kin, hosts []Host) ([]Group, error) {
+	of, err := s.Store.HostsInto(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range kins {
+		list, _ := named(k, hosts)
+		for _, h := range list {
+			if !slices.Contains(of, h.ID) {
+				of = append(of, h.ID)
+			}
+		}
+	}
+	groups := []Group{}
+	for _, host := range of {
+		list, err := s.Store.SourceGroups(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range list {
+			groups = append(groups, Group{ID: g.ID, Host: host, Name: g.Name, Paths: g.Paths, Here: g.Repository == id})
+		}
+	}
+	return groups, nil
+}
+
+// earlier is when a kin was last taken in.
+func (k Known) earlier(kin string) (at int64) {
+	for _, r := range k.Rows {
+		i := slices.IndexFunc(k.Imports, func(i imports.Import) bool { return i.ID == r.Import && i.UndoneAt == 0 })
+		if r.Kin == kin && i >= 0 {
+			at = max(at, k.Imports[i].At)
+		}
+	}
+	return at
+}
+
+// Proposed are the choices that confirm everything as it is proposed.
+func (k Known) Proposed() (list []imports.Choice) {
+	for _, p := range k.Proposals {
+		if p.Group != "" {
+			list = append(list, imports.Choice{Kin: p.Key, Group: p.Group, Shown: new(p.Given())})
+		}
+	}
+	return list
+}
+
+// Given is how many snapshots a choice takes in.
+func (k Known) Given(c imports.Choice) int {
+	for _, p := range k.Proposals {
+		if p.Key == c.Kin {
+			return len(c.Given(p.Kin, k.firsts[c.Group]))
+		}
+	}
+	return 0
+}
+
+// Newer is how many of a kin are newer than the first backup of ours of a group.
+func (k Known) Newer(kin string, group topics.SourceGroupID) int {
+	for _, p := range k.Proposals {
+		if p.Key == kin {
+			return p.Since(k.firsts[group])
+		}
+	}
+	return 0
+}
+
+// check says what is wrong with choices.
+func (k Known) check(choices []imports.Choice) error {
+	bad, seen := field.Errors{}, map[string]bool{}
+	if len(choices) == 0 {
+		bad.Say("confirm", "Choose a source group for at least one row; the others stay as they are.")
+	}
+	for _, c := range choices {
+		i := slices.IndexFunc(k.Proposals, func(p Proposal) bool { return p.Key == c.Kin })
+		switch {
+		case i < 0:
+			bad.Say("confirm", fmt.Sprintf("There are no snapshots %.40q that nobody has taken in; look again.", c.Kin))
+			continue
+		case seen[c.Kin]:
+			bad.Say("confirm", fmt.Sprintf("The snapshots %s are given to one source group alone.", c.Kin))
+		}
+		seen[c.Kin] = true
+		p := k.Proposals[i]
+		g := slices.IndexFunc(k.Groups, func(g Group) bool { return g.ID == c.Group })
+		switch {
+		case g < 0:
+			bad.Say("confirm", fmt.Sprintf("There is no source group %.40q that these can be of: it is one of a host that backs up into this "+
+				"repository, or that has the name which the snapshots have.", string(c.Group)))
+		case p.Place != "" && p.Place != k.Groups[g].Host:
+			bad.Say("confirm", fmt.Sprintf("The snapshots %s are at the place of another host, which alone can restore them.", c.Kin))
+		case len(c.Given(p.Kin, k.firsts[c.Group])) == 0:
+			bad.Say("confirm", fmt.Sprintf("All of the snapshots %s are newer than the first backup of ours of this source group; say that "+
+				"those are taken in, too.", c.Kin))
+		}
+	}
+	return bad.Err()
+}
+
+// A Consequence is what taking snapshots in does to what the repository's rules keep.
+type Consequence struct {
+	Taken  int // how many are taken in
+	Stay   int // how many of these the rules keep
+	Go     int // how many the next forget removes
+	Ours   int // how many more it removes that jobs of ours made
+	Held   int // how many it would remove once a person has looked at the plan
+	Rules  bool
+	Keeper bool // somebody carries the rules out
+	Plan   store.Plan
+}
+
+// Weigh says what the rules of a repository do once choices are confirmed. Nothing is changed.
+func (s *Service) Weigh(ctx context.Context, k Known, choices []imports.Choice, now time.Time) (c Consequence, err error) {
+	if err := k.check(choices); err != nil {
+		return c, err
+	}
+	before, err := retention.Look(ctx, s.Store, k.Repository.ID, nil, now)
+	if err != nil {
+		return c, err
+	}
+	gone := map[string]bool{}
+	for _, list := range [][]retention.Verdict{before.Remove, before.Verdicts.Held} {
+		for _, v := range list {
+			gone[v.ID] = true
+		}
+	}
+	given := map[string]store.Planned{}
+	for _, choice := range choices {
+		i := slices.IndexFunc(k.Proposals, func(p Proposal) bool { return p.Key == choice.Kin })
+		g := k.Groups[slices.IndexFunc(k.Groups, func(g Group) bool { return g.ID == choice.Group })]
+		for _, f := range choice.Given(k.Proposals[i].Kin, k.firsts[choice.Group]) {
+			m := imports.MadeOf("import", g.Host, g.ID, f, now.UnixMilli())
+			p := store.Planned{GroupThere: true, Group: g.Name}
+			p.Host, p.Job, p.SourceGroup, p.Imported = m.Host, m.Job, m.SourceGroup, m.Imported
+			p.QueuedAt, p.BegunAt, p.EndedAt, p.State = m.QueuedAt, m.BegunAt, m.EndedAt, m.State
+			given[f.ID] = p
+		}
+	}
+	after, err := retention.LookIf(ctx, s.Store, k.Repository.ID, nil, now, func(p *store.Planned) {
+		if m, taken := given[p.ID]; taken {
+			p.GroupThere, p.Group = m.GroupThere, m.Group
+			p.Host, p.Job, p.SourceGroup, p.Imported = m.Host, m.Job, m.SourceGroup, m.Imported
+			p.QueuedAt, p.BegunAt, p.EndedAt, p.State = m.QueuedAt, m.BegunAt, m.EndedAt, m.State
+		}
+	})
+	if err != nil {
+		return c, err
+	}
+	c.Taken, c.Plan, c.Rules, c.Keeper = len(given), after.Plan, after.Keep != (store.Keep{}), k.Repository.Keeper != ""
+	for _, v := range after.Remove {
+		if _, taken := given[v.ID]; taken {
+			c.Go++
+		} else if !gone[v.ID] {
+			c.Ours++
+		}
+	}
+	for _, v := range after.Verdicts.Held {
+		if _, taken := given[v.ID]; taken {
+			c.Held++
+		}
+	}
+	c.Stay = c.Taken - c.Go - c.Held
+	return c, nil
+}
+
+// Confirm takes snapshots in, as a person decided.
+func (s *Service) Confirm(ctx context.Context, by string, id topics.RepositoryID, choices []imports.Choice) (string, []imports.Row, error) {
+	k, err := s.Look(ctx, id)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := k.check(choices); err != nil {
+		return "", nil, err
+	}
+	name := topics.NewID(time.UnixMilli(s.Store.Now()))
+	rows, err := s.Store.Import(ctx, by, name, id, choices)
+	if err != nil {
+		return "", nil, err
+	}
+	var hosts []topics.HostID
+	for _, r := range rows {
+		if !slices.Contains(hosts, r.Host) {
+			hosts = append(hosts, r.Host)
+		}
+	}
+	s.changed(hosts...)
+	return name, rows, nil
+}
+
+// Undo gives what an import took in back to nobody.
+func (s *Service) Undo(ctx context.Context, by string, id topics.RepositoryID, name string) error {
+	if _, err := repositories.Find(ctx, s.Store, id); err != nil {
+		return err
+	}
+	hosts, err := s.Store.UndoImport(ctx, by, id, name)
+	if err != nil {
+		return err
+	}
+	s.changed(hosts...)
+	return nil
+}
+
+func (s *Service) changed(hosts ...topics.HostID) {
+	if s.Changed != nil {
+		s.Changed(hosts...)
+	}
+}
+
+// Why returns the sentence and the cure of an error of this package's, "" if it is none.
+func Why(err error) (title, say, do string) {
+	switch {
+	case errors.Is(err, imports.ErrChanged):
+		return "There are other snapshots by now", "Since the list was shown, some came, went or were taken in. Nothing was changed.",
+			"Look at the list again, and confirm what is there."
+	case errors.Is(err, imports.ErrNone):
+		return "There is no such import", "None of this ID was made for this repository.", "Look at the list of imports."
+	case errors.Is(err, imports.ErrUndone):
+		return "This import was undone already", "Its snapshots are nobody's. Nothing was changed.", "Take them in anew if they shall count."
+	case errors.Is(err, imports.ErrGoing):
+		return "A job is about to remove or replace some of these snapshots", "It names them, so to undo the import would not keep them. " +
+			"Nothing was changed.", "Cancel that job, or wait for its end."
+	case errors.Is(err, imports.ErrNoGroup):
+		return "There is no such source group", "It was removed meanwhile. Nothing was changed.", "Choose another one."
+	}
+	return "", "", ""
+}
+
+// Words say what follows, a sentence each.
+func (c Consequence) Words() (said []string) {
+	n := func(n int) string { return words.Count(uint64(n), "snapshot", "snapshots") }
+	switch {
+	case !c.Rules:
+		said = append(said, "The repository has no rules, so nothing of this is ever forgotten.")
+	case c.Go+c.Held+c.Ours == 0:
+		said = append(said, "The repository's rules keep all of them; as they grow older, the rules go on for them.")
+	case c.Held > 0:
+		said = append(said, "The repository's rules would remove "+n(c.Go+c.Held)+" of these. That is held for review: nothing is removed of "+
+			"their source groups before an administrator approves.")
+	default:
+		said = append(said, "The next forget removes "+n(c.Go)+" of these by the repository's rules, and keeps "+strconv.Itoa(c.Stay)+
+			". To keep more, change the rules first.")
+	}
+	if c.Ours > 0 {
+		said = append(said, "It also removes "+n(c.Ours)+" more that jobs here made, as one of these stands for their time.")
+	}
+	if c.Rules && !c.Keeper {
+		said = append(said, "The repository has no keeper, so nobody forgets anything until it has one.")
+	}
+	return append(said, "A forget of another program goes on by its own rules: what it removes from now on is shown as lost. Stop it first.")
+}

@@ -1,0 +1,228 @@
+package importing
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/restic-manager/restic-manager/store/imports"
+	"github.com/restic-manager/restic-manager/topics"
+	"github.com/restic-manager/restic-manager/words"
+)
+
+// A Host is what snapshots are matched by.
+type Host struct {
+	ID       topics.HostID
+	Name     string // what it is called here
+	Hostname string // what its machine calls itself, "" if not known
+}
+
+// A Group is a source group that snapshots may be given to.
+type Group struct {
+	ID    topics.SourceGroupID
+	Host  topics.HostID
+	Name  string
+	Paths []string
+	Here  bool // it is backed up into the repository that the snapshots are in
+}
+
+// A Fit says which of a host's source groups snapshots are of, if that is known.
+type Fit struct {
+	Host  topics.HostID        // "" if none, or several, may have made them
+	Group topics.SourceGroupID // what is proposed; "" is to leave them as they are
+	Why   string               // a sentence
+}
+
+// Fits matches snapshots with hosts, by name, and with their source groups, by paths, and by
+// tags where several have the same ones. What is in doubt is left as it is: whoever confirms
+// may know better. kins are all of one repository, and each has its fit at the same place.
+func Fits(kins []imports.Kin, hosts []Host, groups []Group) []Fit {
+	fits := make([]Fit, len(kins))
+	short := map[topics.HostID][]string{} // the long names that only the short one of a host fits
+	exact := make([]bool, len(kins))
+	for i, k := range kins {
+		var several []Host
+		several, exact[i] = named(k, hosts)
+		switch {
+		case len(several) == 1:
+			fits[i].Host = several[0].ID
+			if name := strings.ToLower(k.Hostname); !exact[i] && !slices.Contains(short[several[0].ID], name) {
+				short[several[0].ID] = append(short[several[0].ID], name)
+			}
+		case len(several) > 1:
+			fits[i].Why = fmt.Sprintf("Several hosts may be %s: %s.", k.Hostname, names(several))
+		default:
+			fits[i].Why = fmt.Sprintf("No host is called %s.", k.Hostname)
+		}
+	}
+	for i, k := range kins {
+		f := &fits[i]
+		if f.Host == "" {
+			continue
+		}
+		if others := short[f.Host]; !exact[i] && len(others) > 1 {
+			f.Host, f.Why = "", fmt.Sprintf("One host may be any of %s.", strings.Join(others, ", "))
+			continue
+		}
+		if k.Place != "" && k.Place != f.Host {
+			f.Host, f.Why = "", "They are at the place of another host than the one of this name."
+			continue
+		}
+		fitGroup(f, k, groups)
+	}
+	return fits
+}
+
+// fitGroup says which group of its host a kin fits.
+func fitGroup(f *Fit, k imports.Kin, groups []Group) {
+	var same, near []Group
+	for _, g := range groups {
+		switch {
+		case g.Host != f.Host:
+		case samePaths(k.Paths, g.Paths):
+			same = append(same, g)
+		case within(k.Paths, g.Paths), within(g.Paths, k.Paths):
+			near = append(near, g)
+		}
+	}
+	if here := slices.DeleteFunc(slices.Clone(same), func(g Group) bool { return !g.Here }); len(here) > 0 {
+		same = here
+	}
+	if len(same) > 1 {
+		if tagged := slices.DeleteFunc(slices.Clone(same), func(g Group) bool { return !tags(k.Tags, g.Name) }); len(tagged) == 1 {
+			same = tagged
+		}
+	}
+	ours := slices.IndexFunc(k.Tags, func(t string) bool { return strings.HasPrefix(t, "plan=") })
+	switch {
+	case ours >= 0:
+		f.Why = fmt.Sprintf("They carry the tag %.60s, as if they were backups of ours: of another control plane, or forged.", k.Tags[ours])
+	case len(same) == 1:
+		f.Group, f.Why = same[0].ID, "Host name and paths are the same."
+	case len(same) > 1:
+		f.Why = "Several source groups have these paths: " + groupNames(same) + "."
+	case len(near) > 0:
+		f.Why = "Their paths are not those of " + groupNames(near) + ", and partly the same: " +
+			"what is mixed in one source group is thinned together."
+	default:
+		f.Why = "No source group of the host has these paths."
+	}
+}
+
+// named are the hosts that may have made snapshots, by name: those of the whole name, else
+// those of which one name is the short form of the other. exact is that the whole name is
+// theirs.
+func named(k imports.Kin, hosts []Host) (list []Host, exact bool) {
+	for _, h := range hosts {
+		if same(k.Hostname, h.Name) || same(k.Hostname, h.Hostname) {
+			list = append(list, h)
+		}
+	}
+	if len(list) > 0 {
+		return list, true
+	}
+	for _, h := range hosts {
+		if shortOf(k.Hostname, h.Name) || shortOf(k.Hostname, h.Hostname) {
+			list = append(list, h)
+		}
+	}
+	return list, false
+}
+
+func same(a, b string) bool {
+	a, b = strings.TrimSuffix(a, "."), strings.TrimSuffix(b, ".")
+	return a != "" && strings.EqualFold(a, b)
+}
+
+// shortOf reports whether one of two names is the first part of the other, as web1 is of
+// web1.example.org. Two long names are never the same machine.
+func shortOf(a, b string) bool {
+	first, rest, long := strings.Cut(a, ".")
+	other, more, longer := strings.Cut(b, ".")
+	return first != "" && long != longer && rest+more != "" && strings.EqualFold(first, other)
+}
+
+// samePaths reports whether two lists of paths are the same, in any order.
+func samePaths(a, b []string) bool { return len(a)+len(b) > 0 && within(a, b) && within(b, a) }
+
+// within reports whether each path of a is one of b.
+func within(a, b []string) bool {
+	return len(a) > 0 && !slices.ContainsFunc(a, func(p string) bool {
+		return !slices.ContainsFunc(b, func(q string) bool { return samePath(p, q) })
+	})
+}
+
+// samePath compares two paths: on Windows case and the direction of slashes do not count.
+func samePath(a, b string) bool {
+	if drive(a) && drive(b) {
+		return strings.EqualFold(clean(strings.ReplaceAll(a, `\`, "/")), clean(strings.ReplaceAll(b, `\`, "/")))
+	}
+	return clean(a) == clean(b)
+}
+
+// drive reports whether a path begins with a drive of Windows, or is a share.
+func drive(p string) bool {
+	return len(p) > 2 && p[1] == ':' && (p[2] == '\\' || p[2] == '/') || strings.HasPrefix(p, `\\`)
+}
+
+// clean takes slashes off the end, if anything is left then.
+func clean(p string) string {
+	if short := strings.TrimRight(p, "/"); short != "" {
+		return short
+	}
+	return p
+}
+
+// tags reports whether a tag is a group's name, as resticprofile writes it, or names it as a
+// plan, as Backrest does.
+func tags(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(t string) bool {
+		for _, before := range []string{"plan:", "profile:", "group:"} {
+			t = strings.TrimPrefix(t, before)
+		}
+		return strings.EqualFold(t, name)
+	})
+}
+
+func names(list []Host) string {
+	said := make([]string, len(list))
+	for i, h := range list {
+		said[i] = h.Name
+	}
+	slices.Sort(said)
+	return few(said)
+}
+
+func groupNames(list []Group) string {
+	said := make([]string, len(list))
+	for i, g := range list {
+		said[i] = g.Name
+	}
+	slices.Sort(said)
+	return few(said)
+}
+
+// few are the first of some names.
+func few(said []string) string {
+	const most = 4
+	if n := len(said) - most; n > 0 {
+		said = append(slices.Clone(said[:most]), words.Count(uint64(n), "more", "more"))
+	}
+	return strings.Join(said, ", ")
+}
+
+// inOrder sorts what is proposed first, and then by host name and paths.
+func inOrder(a, b Proposal) int {
+	rank := func(p Proposal) int {
+		switch {
+		case p.Group != "":
+			return 0
+		case p.Host != "":
+			return 1
+		}
+		return 2
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Hostname, b.Hostname), slices.Compare(a.Paths, b.Paths),
+		slices.Compare(a.Tags, b.Tags), cmp.Compare(a.Key, b.Key))
+}

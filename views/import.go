@@ -1,0 +1,68 @@
+package views
+
+import "net/url"
+
+// An Import is what a repository holds that no job here made, and which source group that
+// may be of.
+type Import struct {
+	RepositoryID, Repository string
+	Listed                   When // when a host listed it last
+	Rows                     []ImportRow
+	More                     int           // rows that are not shown
+	Wrong                    string        // why what was chosen cannot be
+	Review                   *ImportReview // of what was chosen; nil if nobody asked yet
+	Done                     []ImportDone
+}
+
+// An ImportRow is snapshots that are alike.
+type ImportRow struct {
+	Key            string
+	Hostname       string
+	Place          string // the host at whose place they are, "" where all share one
+	Paths, Tags    []string
+	Count          int // of those that can be taken in
+	Ahead          int // of others, which say that they were made in the future
+	Oldest, Newest When
+	Why            string
+	Earlier        When     // when some like these were taken in before
+	Chosen         string   // the source group, "" to leave them as they are
+	Groups         []Option // that can be chosen
+	Newer          int      // of them, those newer than the first backup here of what is chosen
+	TakeNewer      bool
+	NewGroup       string // URL of a form for a source group of their paths; "" if none is offered
+}
+
+// An ImportReview is what follows if it is confirmed.
+type ImportReview struct {
+	Rows   []ImportChoice
+	Count  int
+	Effect []string // sentences
+	Goes   bool     // some go by the rules
+}
+
+// An ImportChoice is a row that was chosen, as it is sent.
+type ImportChoice struct {
+	Key, Group, Text string
+	Newer            bool
+	Count            int
+}
+
+// An ImportDone is what was taken in at once.
+type ImportDone struct {
+	ID        string
+	At        When
+	By        string
+	Rows      []string // "12 of web1, /etc, to etc of web1"
+	Left      int
+	UndoneAt  When
+	UndoneBy  string
+	Snapshots int
+}
+
+// RepositoryImportURL is where snapshots of a repository are taken in.
+func RepositoryImportURL(id string) string { return RepositoryURL(id) + "/import" }
+
+// NewGroupURL is the form of a source group of a host, filled in.
+func NewGroupURL(host, repository string, paths []string) string {
+	return HostURL(host) + "/source-groups/new?" + url.Values{"path": paths, "repository": {repository}}.Encode()
+}
