@@ -490,7 +490,7 @@ var keepers = []struct {
 		"store/sweep", "store/triggers", "store/twins", "store/uplinks"}, "SQL is written in one place"},
 	{"github.com/pressly/goose/v3", []string{"store/migrations"}, "SQL is written in one place"},
 	{"database/sql", []string{"store", "store/admission", "store/channels", "store/column",
-		"store/endings", "store/facts", "store/found", "store/intake",
+		"store/endings", "store/facts", "store/found", "store/imports", "store/intake",
 		"store/mark", "store/migrations",
 		"store/passwords",
 		"store/places", "store/prepared", "store/replacing", "store/reviews", "store/rollouts", "store/scan", "store/snapshots",

@@ -25,10 +25,10 @@ func TestSnapshotsOfAnotherProgramAreTakenInOnceAPersonConfirmed(t *testing.T) {
 		return topics.Snapshot{ID: strings.Repeat(c, 64), Time: time.Now().Add(-time.Duration(hours) * time.Hour).UnixMilli(), Host: hostname,
 			Paths: []string{path}, Tags: tags}
 	}
-	ours := made("0", "attic", "/letters", 24, "plan="+string(g.ID))
+	ours := made("0", "attic", "/letters", 1, "plan="+string(g.ID))
 	all := []topics.Snapshot{made("a", "Attic", "/letters", 90*24), made("b", "attic", "/letters", 60*24),
 		made("c", "attic", "/letters", 59*24),
-		made("d", "attic", "/photos", 48), made("e", "barn", "/letters", 48), made("f", "attic", "/letters", 1)}
+		made("d", "attic", "/photos", 48), made("e", "barn", "/letters", 48), made("f", "attic", "/letters", 0)}
 	list := func(snapshots ...topics.Snapshot) {
 		t.Helper()
 		r := operator.do("POST", page+"/run", url.Values{"kind": {"snapshots"}, "host": {string(attic.id)}})

@@ -24,7 +24,7 @@ type choiceIn struct {
 
 type importIn struct {
 	Body struct {
-		repositoryBody
+		RepositoryBody
 		Repository *string     `json:"repository,omitempty" doc:"ID or name of one that is there; left out, the other fields register one"`
 		Confirm    *[]choiceIn `json:"confirm,omitempty" doc:"what a person confirmed; left out, nothing is taken in"`
 		DryRun     *bool       `json:"dry_run,omitempty" doc:"with confirm: only say what the rules would do then"`

@@ -34,7 +34,8 @@ func (c *credentialIn) credential() *repositories.Credential {
 	return &repositories.Credential{URL: c.URL, Username: c.Username, Password: c.Password, Env: c.Env, Files: c.Files}
 }
 
-type repositoryBody struct {
+// A RepositoryBody is a repository as somebody wants it.
+type RepositoryBody struct {
 	Name        *string                  `json:"name,omitempty" doc:"1 to 100 characters, its own"`
 	URL         *topics.Secret           `json:"url,omitempty" doc:"an absolute path on the host, or what restic's --repo takes"`
 	Password    *topics.Secret           `json:"password,omitempty" doc:"of the repository"`
@@ -47,7 +48,7 @@ type repositoryBody struct {
 	Options     *map[string]string       `json:"options,omitempty" doc:"restic's extended options, all of them, as in rest.connections: 10"`
 }
 
-func (b repositoryBody) input() repositories.Input {
+func (b RepositoryBody) input() repositories.Input {
 	in := repositories.Input{
 		Name:        b.Name,
 		URL:         b.URL,
@@ -71,11 +72,11 @@ func (b repositoryBody) input() repositories.Input {
 	return in
 }
 
-type createRepositoryIn struct{ Body repositoryBody }
+type createRepositoryIn struct{ Body RepositoryBody }
 
 type putRepositoryIn struct {
 	ID   topics.RepositoryID `path:"id"`
-	Body repositoryBody
+	Body RepositoryBody
 }
 
 type repositoryOut struct{ Body repositoryJSON }

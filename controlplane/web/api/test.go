@@ -70,7 +70,7 @@ func (a *API) TestRepository(ctx context.Context, in *testIn) (*testOut, error) 
 	if err != nil {
 		return nil, err
 	}
-	b := repositoryBody{URL: in.Body.URL, Password: in.Body.Password, Everyday: in.Body.Everyday, Env: in.Body.Env}
+	b := RepositoryBody{URL: in.Body.URL, Password: in.Body.Password, Everyday: in.Body.Everyday, Env: in.Body.Env}
 	to, err := a.Repositories.Trial(ctx, in.Body.Repository, b.input(), host)
 	if err != nil {
 		return nil, problem.Saving("repository", err)
