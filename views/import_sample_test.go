@@ -37,7 +37,7 @@ func imported() views.Import {
 
 // What is chosen is sent as it was shown: nobody confirms what came meanwhile.
 func TestAnImportSendsWhatWasShown(t *testing.T) {
-	text := render(t, views.ImportPage(at("repositories", shell("Take in", "")), imported()))
+	text := render(t, views.ImportPage(shell("Take in", ""), imported()))
 	for _, want := range []string{
 		`<input type="hidden" name="g.aa01" value="g-etc">`, `<input type="hidden" name="c.aa01" value="301">`,
 		`<input type="hidden" name="n.aa01" value="1">`, `Take in 301 snapshots`,
