@@ -4,13 +4,13 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/agent/restic/standin"
 	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
@@ -53,16 +53,18 @@ var mishaps = []mishap{
 		"Compare the repository's password"}, false},
 
 	{"the repository is locked", func(t *testing.T, a *Agent) {
-		a.Noise("photo.raw", 4)
-		r := a.Group("all")
-		restic(t, r, "backup", a.Home)
-		other := exec.Command("restic", "--no-cache", "check", "--read-data", "--limit-download", "16") // check locks for itself alone
-		other.Env = append(os.Environ(), "RESTIC_REPOSITORY="+r.URL, "RESTIC_PASSWORD="+r.Password)
-		p := world.Start(t, "the other restic", other)
-		lock := r.URL + "/locks/" + strings.Repeat("?", 64) // while it is written, its name is longer
-		awaitFiles(t, lock, 1)
-		p.Signal(syscall.SIGSTOP)
-		awaitFiles(t, lock, 1) // it still has it
+		// A real one waits for ten minutes before, which TestAJobSaysWhatItWaitsFor looks at.
+		a.Group("all")
+		a.Restic = standin.New(t, "0.17.3", func(run *standin.Run) {
+			if !run.Is("backup") {
+				run.Become("restic")
+				return
+			}
+			run.Err("unable to create lock in backend: repository is already locked exclusively by PID 4711 on nas by root (UID 0, GID 0)")
+			run.Err("lock was created at 2026-11-30 17:15:38 (10m4.6s ago)")
+			run.Err("storage ID b8da2582")
+			run.Exit(11)
+		}).Path
 	}, "failed", "locked", []string{"The repository is locked by another process", "Nothing was saved by this run", "wait for it to end"},
 		false},
 

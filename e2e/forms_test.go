@@ -21,31 +21,7 @@ func (s *Session) Press(p Page, button string, fill map[string]string) Page {
 	if form == nil {
 		s.w.t.Fatalf("no form has a button %q: %s", button, p.Text)
 	}
-	values := url.Values{}
-	for n := range form.Descendants() {
-		name := attribute(n, "name")
-		if n.Type != html.ElementNode || name == "" {
-			continue
-		}
-		switch n.Data {
-		case "input":
-			values.Set(name, attribute(n, "value"))
-		case "textarea":
-			values.Set(name, textOf(n))
-		case "select":
-			for o := range n.Descendants() {
-				if o.Data == "option" && (!values.Has(name) || has(o, "selected")) {
-					values.Set(name, attribute(o, "value"))
-				}
-			}
-		}
-	}
-	for name, value := range fill {
-		if !values.Has(name) {
-			s.w.t.Fatalf("the form with %q has no field %s, only %v", button, name, values)
-		}
-		values.Set(name, value)
-	}
+	values := s.filled(form, button, fill)
 	if method := attribute(form, "method"); !strings.EqualFold(method, "post") {
 		s.w.t.Fatalf("the form with %q uses method %q", button, method)
 	}
@@ -148,4 +124,49 @@ func TestEverythingWorksWithoutScript(t *testing.T) {
 		t.Errorf("asking for a token leads to %s", token.Text)
 	}
 	w.MustStopCleanly()
+}
+
+// PressAt is Press of a button that sends the form elsewhere.
+func (s *Session) PressAt(p Page, button, path string, fill map[string]string) Page {
+	s.w.t.Helper()
+	root, err := html.Parse(strings.NewReader(p.HTML))
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	form := formWith(root, button)
+	if form == nil {
+		s.w.t.Fatalf("no form has a button %q: %s", button, p.Text)
+	}
+	return s.Submit(path, s.filled(form, button, fill))
+}
+
+// filled are the fields of a form with their values, but those given.
+func (s *Session) filled(form *html.Node, button string, fill map[string]string) url.Values {
+	s.w.t.Helper()
+	values := url.Values{}
+	for n := range form.Descendants() {
+		name := attribute(n, "name")
+		if n.Type != html.ElementNode || name == "" {
+			continue
+		}
+		switch n.Data {
+		case "input":
+			values.Set(name, attribute(n, "value"))
+		case "textarea":
+			values.Set(name, textOf(n))
+		case "select":
+			for o := range n.Descendants() {
+				if o.Data == "option" && (!values.Has(name) || has(o, "selected")) {
+					values.Set(name, attribute(o, "value"))
+				}
+			}
+		}
+	}
+	for name, value := range fill {
+		if !values.Has(name) {
+			s.w.t.Fatalf("the form with %q has no field %s, only %v", button, name, values)
+		}
+		values.Set(name, value)
+	}
+	return values
 }

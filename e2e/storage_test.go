@@ -35,6 +35,7 @@ func TestWhereARepositoryIsToBeIsLookedAtFirst(t *testing.T) {
 	s3.Bucket(t, "bucket")
 	attic, shed := w.StartAgent("attic", "--policy", "managed"), w.StartAgent("shed", "--policy", "backup")
 	ours, photos := filepath.Join(attic.Dir, "vault"), filepath.Join(attic.Dir, "photos")
+	elsewhere := filepath.Join(t.TempDir(), "vault") // not below the root that shed's policy names
 	if err := resticrepo.Make(ours, password); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func TestWhereARepositoryIsToBeIsLookedAtFirst(t *testing.T) {
 		{"a folder that is not there", "attic", filepath.Join(attic.Dir, "none"), nil, "missing", "", ""},
 		{"a repository", "attic", ours, nil, "ours", "", "yes"},
 		{"other data", "attic", photos, nil, "other", "repository-missing", ""},
-		{"what the host's policy forbids", "shed", ours, nil, "other", "policy", ""},
+		{"what the host's policy forbids", "shed", elsewhere, nil, "other", "policy", ""},
 		{"an append-only server", "shed", "rest:http://" + rest.Everyday + "/attic/", login, "empty", "", "no"},
 		{"a wrong login", "shed", "rest:http://" + rest.Everyday + "/attic/", map[string]any{"username": "attic", "password": "x"}, "other",
 			"credentials", ""},

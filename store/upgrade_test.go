@@ -76,6 +76,15 @@ func TestEveryReleasesDatabaseIsBroughtUpToDate(t *testing.T) {
 			for _, r := range must(s.Repositories(t.Context())) {
 				if access, err := s.RepositoryAccess(t.Context(), r.ID); err != nil || access.URL.Reveal() == "" || access.Password.Reveal() == "" {
 					t.Errorf("the secrets of %s cannot be read: %v", r.Name, err)
+				} else if len(access.Files) > 0 || r.Options.V != nil { // nobody pasted or set any yet
+					t.Errorf("%s got files %v and options %v", r.Name, access.Files, r.Options.V)
+				}
+			}
+			for _, h := range must(s.Hosts(t.Context())) {
+				for _, g := range must(s.SourceGroups(t.Context(), h.ID)) {
+					if g.Tuning.V != nil || !g.Topic().Tuning.IsZero() {
+						t.Errorf("%s of %s got %+v", g.Name, h.Name, g.Tuning.V)
+					}
 				}
 			}
 			list := must(copies.List(dir))

@@ -372,9 +372,11 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"first-steps":          {views.FirstStepsList(firstSteps("done")), views.FirstStepsList(firstSteps("later"))},
 		"first-steps-strip": {views.Road(views.Shell{}),
 			views.Road(views.Shell{Road: &views.RoadStrip{Done: "3", Of: "8", Next: "Add host"}})},
-		"trial": {views.Trial(nil), views.Trial(&views.TestResult{Note: views.Note{Tone: "ok", Title: "It answers."}}),
-			views.Trial(&views.TestResult{Note: views.Note{Tone: "fail", Title: "Not trusted."}, URL: "rest:https://nas/x", PEM: "-----BEGIN",
-				SHA: "ab", Rows: []views.TestRow{{Tone: "fail", Icon: "octagon-x", Name: "Certificate", Text: "not trusted"}}})},
+		"trial": {views.Trial(nil), views.Trial([]views.TestResult{{Key: "everyday", Note: views.Note{Tone: "ok", Title: "It answers."}}}),
+			views.Trial([]views.TestResult{
+				{Key: "everyday", Title: "Everyday", Note: views.Note{Tone: "fail", Title: "Not trusted."}, URL: "rest:https://nas/x",
+					PEM: "-----BEGIN", SHA: "ab", Into: "field", Rows: []views.TestRow{{Tone: "fail", Icon: "octagon-x", Name: "Certificate", Text: "not trusted"}}},
+				{Key: "maintenance", Title: "Maintenance", Note: views.Note{Tone: "warn", Title: "Not tried."}, PEM: "-----BEGIN"}})},
 		"made-url":  {views.MadeURL("", ""), views.MadeURL("rest:https://nas/x", "No.")},
 		"side-foot": {views.Foot(shell("x", ""))},
 	} {

@@ -759,7 +759,7 @@ func samples() []sample {
 			Agents:   views.PublicAddress{URL: "b.example.net:8883", Flag: true},
 			OfAgents: views.Looked{Tone: "ok", Say: "It leads here.", At: past(time.Minute)},
 			OfPages:  views.Looked{Tone: "warn", Say: "On this machine alone.", Do: "Write another.", At: past(time.Hour)}})},
-		{"trial", views.TestPage(shell("Test", ""), views.TestResult{Note: views.Note{Tone: "fail", Title: hostile, Text: hostile}})},
+		{"trial", views.TestPage(shell("Test", ""), []views.TestResult{{Note: views.Note{Tone: "fail", Title: hostile, Text: hostile}}})},
 		{"setup", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{Code: "RM-1"})},
 		{"setup_errors", views.SetupPage(views.Shell{Title: "First-run setup", Now: now}, views.Setup{
 			Name:        hostile,

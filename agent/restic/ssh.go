@@ -125,7 +125,7 @@ func (b Binary) knockSFTP(ctx context.Context, target sftp.Target, o sftp.Option
 	if cause == topics.CauseHostKey || cause == topics.CauseHostKeyOther {
 		e.HostKeys = b.SSH.Shown(ctx, target, a.Said, cause == topics.CauseHostKeyOther)
 		for _, k := range e.HostKeys {
-			e.Message = cut(clean(fmt.Sprintf("%s; it shows the %s key %s", e.Message, k.Type, k.Fingerprint)), maxMessage)
+			e.Message = cut(clean(fmt.Sprintf("%s; it shows the %s key %s", strings.TrimRight(e.Message, "."), k.Type, k.Fingerprint)), maxMessage)
 		}
 	}
 	return e

@@ -54,20 +54,24 @@ func access(r store.Repository, a store.RepositoryAccess, host topics.HostID, k 
 	if m == nil || !keeps(r, host, k) || !Maintains(k) && m.URL == "" {
 		return out
 	}
-	return maintaining(out, m)
+	return Maintaining(out, m)
 }
 
 // accessOf is access for a job: one that adds or removes keys has the credential of
 // maintenance, as the everyday one may not be able to delete.
 func accessOf(r store.Repository, a store.RepositoryAccess, j store.Job) topics.Repository {
 	if changesKey(j) != nil && a.Maintenance != nil && keeps(r, j.Host, j.Kind) {
-		return maintaining(everyday(r, a), a.Maintenance)
+		return Maintaining(everyday(r, a), a.Maintenance)
 	}
 	return access(r, a, j.Host, j.Kind)
 }
 
-// maintaining is a repository as the credential of maintenance opens it.
-func maintaining(out topics.Repository, m *store.Maintenance) topics.Repository {
+// Maintaining is a repository as the credential of maintenance opens it. It changes the maps
+// of out.
+func Maintaining(out topics.Repository, m *store.Maintenance) topics.Repository {
+	if out.Env == nil {
+		out.Env = map[string]topics.Secret{}
+	}
 	maps.Copy(out.Env, m.Env)
 	for name, file := range m.Files { // each takes the place of the everyday one, however that is given
 		if out.Files == nil {

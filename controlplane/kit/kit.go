@@ -5,6 +5,7 @@ package kit
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -92,15 +93,20 @@ func New(r store.Repository, a store.RepositoryAccess, hosts []Host, of string) 
 		if text := a.Files[p.Name]; text != "" {
 			k.Pasted = append(k.Pasted, Variable{p.Name, text})
 			if v, _ := location.Find(p.Name); v.Flag != "" {
-				k.flags += " " + v.Flag + " " + fileOf(p.Name)
+				k.flags += " " + v.Flag + " " + FileOf(p.Name)
 			}
+		}
+	}
+	if o := r.Options.V; o != nil {
+		for _, name := range slices.Sorted(maps.Keys(*o)) {
+			k.flags += " -o " + Quote(name+"="+(*o)[name])
 		}
 	}
 	return k
 }
 
-// fileOf is what the file is called that a kit's commands write for a variable.
-func fileOf(variable string) string { return strings.ToLower(variable) + ".txt" }
+// FileOf is what the file is called that a kit's commands write for a variable.
+func FileOf(variable string) string { return strings.ToLower(variable) + ".txt" }
 
 // order sorts what holds before what does not.
 func order(a, b bool) int {
@@ -123,9 +129,9 @@ func (k Kit) Exports() []string {
 		lines[i] = "export " + v.Name + "=" + Quote(v.Value.Reveal())
 	}
 	for _, v := range k.Pasted {
-		lines = append(lines, "(umask 077; printf '%s\\n' "+strings.Join(quoteLines(v.Value.Reveal(), Quote), " ")+" > "+fileOf(v.Name)+")")
+		lines = append(lines, "(umask 077; printf '%s\\n' "+strings.Join(quoteLines(v.Value.Reveal(), Quote), " ")+" > "+FileOf(v.Name)+")")
 		if flagged, _ := location.Find(v.Name); flagged.Flag == "" {
-			lines = append(lines, "export "+v.Name+"=\"$PWD/"+fileOf(v.Name)+"\"")
+			lines = append(lines, "export "+v.Name+"=\"$PWD/"+FileOf(v.Name)+"\"")
 		}
 	}
 	return lines
@@ -138,10 +144,10 @@ func (k Kit) PowerShell() []string {
 		lines[i] = "$env:" + v.Name + " = " + QuotePowerShell(v.Value.Reveal())
 	}
 	for _, v := range k.Pasted {
-		lines = append(lines, "Set-Content -Encoding ascii "+fileOf(v.Name)+" -Value "+
+		lines = append(lines, "Set-Content -Encoding ascii "+FileOf(v.Name)+" -Value "+
 			strings.Join(quoteLines(v.Value.Reveal(), QuotePowerShell), ", "))
 		if flagged, _ := location.Find(v.Name); flagged.Flag == "" {
-			lines = append(lines, "$env:"+v.Name+" = \"$PWD\\"+fileOf(v.Name)+"\"")
+			lines = append(lines, "$env:"+v.Name+" = \"$PWD\\"+FileOf(v.Name)+"\"")
 		}
 	}
 	return lines

@@ -23,9 +23,21 @@ type Repository struct {
 	Flags   []string // see Flags
 }
 
-// Flags returns what each command says of a repository beside its address, from the
-// variables that hosts get: restic takes them as options only. They name files of the host.
-func Flags(env map[string]topics.Secret) (flags []string) {
+// Flags returns what each command says of a repository beside its address: variables that
+// hosts get and restic takes as options only, which name files of the host; files that are
+// pasted, by the names under which the emergency kit writes them; and restic's extended
+// options, nil for none.
+func Flags(env, files map[string]topics.Secret, options *map[string]string) (flags []string) {
+	for name := range files {
+		if v, _ := location.Find(name); v.Flag != "" {
+			flags = append(flags, v.Flag+"="+kit.FileOf(name))
+		}
+	}
+	if options != nil {
+		for name, value := range *options {
+			flags = append(flags, "--option="+name+"="+value)
+		}
+	}
 	for name, value := range env {
 		if v, _ := location.Find(name); v.Flag != "" {
 			flags = append(flags, v.Flag+"="+value.Reveal())

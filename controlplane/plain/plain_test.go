@@ -165,7 +165,12 @@ func TestPowerShellReadsWhatWasQuoted(t *testing.T) {
 func TestTheCommandsOfASelection(t *testing.T) {
 	id, other := strings.Repeat("a", 64), strings.Repeat("b", 64)
 	r := Repository{Address: "rest:https://nas/attic/", Flags: Flags(map[string]topics.Secret{
-		"RESTIC_CACERT": "/etc/nas it.pem", "RESTIC_REST_PASSWORD": "hidden", "AWS_SECRET_ACCESS_KEY": "hidden"})}
+		"RESTIC_CACERT": "/etc/nas it.pem", "RESTIC_REST_PASSWORD": "hidden", "AWS_SECRET_ACCESS_KEY": "hidden"}, nil, nil)}
+	pasted := Flags(nil, map[string]topics.Secret{"RESTIC_CACERT": "hidden", "GOOGLE_APPLICATION_CREDENTIALS": "hidden"},
+		&map[string]string{"s3.list-objects-v1": "true"})
+	if want := []string{"--cacert=restic_cacert.txt", "--option=s3.list-objects-v1=true"}; !slices.Equal(pasted, want) {
+		t.Errorf("what is pasted, and options, are %q, want %q", pasted, want)
+	}
 	one := r.Commands([]topics.Item{{Snapshot: id, Paths: []string{`/C/Data/[a] "b".txt`}}}, true)
 	if len(one) != 3 || one[0].Sh != "restic '--cacert=/etc/nas it.pem' dump "+id+` '/C/Data/[a] "b".txt' > './[a] "b".txt'` ||
 		one[0].PowerShell != "restic '--cacert=/etc/nas it.pem' dump '--target=[a] _b_.txt' "+id+` '/C/Data/[a] "b".txt'` ||

@@ -1,12 +1,15 @@
 package repositories
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
+	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -16,34 +19,93 @@ import (
 // before. Nothing is saved; id is "" for a new one. What is wrong with other fields than the
 // address and its login does not matter here.
 func (s *Service) Access(ctx context.Context, id topics.RepositoryID, in Input) (store.RepositoryAccess, error) {
-	only := Input{URL: in.URL, Everyday: in.Everyday, Options: in.Options}
-	if id == "" {
-		only.Name, only.Password = new("trial"), new(topics.Secret("trial"))
-		n, err := New(ctx, s.Store, only)
-		return n.RepositoryAccess, err
-	}
-	r, err := Find(ctx, s.Store, id)
-	if err != nil {
-		return store.RepositoryAccess{}, err
-	}
-	a, err := s.Store.RepositoryAccess(ctx, id)
-	if err != nil && !errors.As(err, new(*store.UnreadableError)) {
-		return store.RepositoryAccess{}, err
-	}
-	was := whom(a.URL, a.Env)
-	if err := only.apply(ctx, s.Store, &r, &a); err != nil {
+	_, a, was, err := s.saved(ctx, id, Input{URL: in.URL, Everyday: in.Everyday, Options: in.Options})
+	if err != nil || id == "" || whom(a.URL, a.Env) == whom(was.URL, was.Env) {
 		return a, err
 	}
-	if whom(a.URL, a.Env) == was {
-		return a, nil
-	}
-	for _, v := range location.Variables {
-		if v.Secret && a.Env[v.Name] != "" && !in.typed(v.Name) {
-			return a, field.Errors{"everyday": "The login that was saved is not sent to another server for a test. Type its password or key " +
-				"again to try it there."}
-		}
+	if kept(a.Env, in.typed) {
+		return a, field.Errors{"everyday": keptHere}
 	}
 	return a, nil
+}
+
+const keptHere = "The login that was saved is not sent to another server for a test. Type its password or key again to try it there."
+
+// saved is a repository, and how it would be opened, if the input were saved, and how it is
+// opened now. Nothing is saved; id is "" for a new one.
+func (s *Service) saved(ctx context.Context, id topics.RepositoryID, in Input) (r store.Repository, a, was store.RepositoryAccess,
+	err error) {
+	if id == "" {
+		in.Name, in.Password = new("trial"), new(topics.Secret("trial"))
+		n, err := New(ctx, s.Store, in)
+		return n.Repository, n.RepositoryAccess, was, err
+	}
+	if r, err = Find(ctx, s.Store, id); err != nil {
+		return r, a, was, err
+	}
+	if a, err = s.Store.RepositoryAccess(ctx, id); err != nil && !errors.As(err, new(*store.UnreadableError)) {
+		return r, a, was, err
+	}
+	was = a
+	was.Env = maps.Clone(a.Env)
+	return r, a, was, in.apply(ctx, s.Store, &r, &a)
+}
+
+// kept reports whether a credential has a secret that the input does not say.
+func kept(env map[string]topics.Secret, typed func(name string) bool) bool {
+	return slices.ContainsFunc(location.Variables, func(v location.Variable) bool { return v.Secret && env[v.Name] != "" && !typed(v.Name) })
+}
+
+// MaintenanceTrial is what the keeper would get to look at the repository with the credential
+// of maintenance if the input were saved, and which host that keeper is. there is false if
+// no such credential would be saved; the keeper is "" if there would be none. Nothing is saved; id is
+// "" for a new one.
+func (s *Service) MaintenanceTrial(ctx context.Context, id topics.RepositoryID, in Input) (to topics.Repository, keeper topics.HostID,
+	there bool, err error) {
+	r, a, was, err := s.saved(ctx, id, Input{URL: in.URL, Everyday: in.Everyday, Options: in.Options, Maintenance: in.Maintenance,
+		Keeper: in.Keeper})
+	if err != nil || a.Maintenance == nil {
+		return to, "", a.Maintenance != nil, err
+	}
+	if r.Keeper == "" {
+		return to, "", true, nil
+	}
+	if to, err = s.Trial(ctx, id, in, r.Keeper); err != nil {
+		return to, r.Keeper, true, err
+	}
+	m := *a.Maintenance
+	if location.PerHost(m.URL) || location.LoginPerHost(m.Env) {
+		name := ""
+		h, err := s.Store.Host(ctx, r.Keeper)
+		if err == nil {
+			name, err = s.nameFor(ctx, id, h)
+		}
+		if err != nil {
+			return to, r.Keeper, true, known(err)
+		}
+		m.URL, m.Env = location.Expand(m.URL, name), location.ExpandLogin(m.Env, name)
+	}
+	to.Env, to.Files = maps.Clone(to.Env), maps.Clone(to.Files)
+	to = jobs.Maintaining(to, &m)
+	if id == "" || was.Maintenance != nil && whom(to.URL, to.Env) == whom(cmp.Or(was.Maintenance.URL, was.URL), merged(was)) {
+		return to, r.Keeper, true, nil
+	}
+	if kept(to.Env, func(name string) bool {
+		return in.typed(name) || in.Maintenance != nil && in.Maintenance.Env[name] != ""
+	}) {
+		return to, r.Keeper, true, field.Errors{"maintenance": keptHere}
+	}
+	return to, r.Keeper, true, nil
+}
+
+// merged are the variables that the keeper has for maintenance.
+func merged(a store.RepositoryAccess) map[string]topics.Secret {
+	env := maps.Clone(a.Env)
+	if env == nil {
+		env = map[string]topics.Secret{}
+	}
+	maps.Copy(env, a.Maintenance.Env)
+	return env
 }
 
 // Trial is what a host would get to look where the repository is to be if the input were

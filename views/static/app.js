@@ -29,6 +29,18 @@
     if (e.key === "Escape") for (const d of $$("details.menu[open]")) { d.open = false; $("summary", d).focus(); }
   });
 
+  /* ---- What a test of storage found goes into a field, and is tried again */
+  document.addEventListener("click", (e) => {
+    const take = e.target.closest("[data-into]");
+    if (!take) return;
+    const field = $(take.dataset.into);
+    field.value = $(take.dataset.take).textContent;
+    for (let d = field.closest("details"); d; d = d.parentElement.closest("details")) d.open = true;
+    const none = $(take.dataset.into + "-none");
+    if (none) none.checked = false;
+    $(take.dataset.then).click();
+  });
+
   async function copyText(from, label) {
     const all = from.textContent, text = "exact" in from.dataset ? all : all.trim().replace(/\s+/g, " "), old = label.dataset.was ??= label.textContent;
     try {

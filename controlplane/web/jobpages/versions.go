@@ -150,7 +150,7 @@ func (s *Pages) byHand(ctx context.Context, r store.Repository, snapshot, of str
 	} else if err != nil {
 		return nil, err
 	}
-	from := plain.Repository{Address: r.Location, Flags: plain.Flags(access.Env)}
+	from := plain.Repository{Address: r.Location, Flags: plain.Flags(access.Env, access.Files, r.Options.V)}
 	if location.PerHost(r.Location) {
 		n, err := s.Store.SnapshotByID(ctx, r.ID, snapshot)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
+	"github.com/restic-manager/restic-manager/words"
 )
 
 // showHow fills in how a group is backed up: the hooks its host permits, and
@@ -57,6 +58,25 @@ func tuningOf(t topics.Tuning) views.GroupTuning {
 		out.Compressions = append(out.Compressions, views.Option{Value: word, Text: text})
 	}
 	return out
+}
+
+// tuningWords says how restic makes a group's backups, "" if all is left to restic.
+func tuningWords(t topics.Tuning) string {
+	var all []string
+	say := func(is bool, text string) {
+		if is {
+			all = append(all, text)
+		}
+	}
+	say(t.Compression != "", "compression "+t.Compression)
+	say(t.PackSizeMiB > 0, "packs of "+strconv.Itoa(t.PackSizeMiB)+" MiB")
+	say(t.ReadConcurrency > 0, words.Count(uint64(max(t.ReadConcurrency, 0)), "file", "files")+" read at once")
+	say(t.ExcludeCaches, "caches left out")
+	say(t.ExcludeLarger != "", "files above "+t.ExcludeLarger+" left out")
+	say(len(t.ExcludeIfPresent) > 0, "folders with "+strings.Join(t.ExcludeIfPresent, " or ")+" left out")
+	say(t.WithATime, "times of reading")
+	say(t.NoScan, "no look ahead")
+	return strings.Join(all, ", ")
 }
 
 // readTuning reads those fields. What is no number at all is one that is refused.

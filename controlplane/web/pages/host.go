@@ -165,6 +165,9 @@ func (s *Pages) hostView(ctx context.Context, id topics.HostID) (views.Host, err
 		row := views.Group{Name: g.Name, Repository: repositories[g.Repository], RepositoryID: string(g.Repository), Paths: g.Paths,
 			Excludes: g.Excludes, Status: statusOf(protection.NoBackupYet), Leads: leads[g.ID], Warnings: sources.Warnings(g),
 			AllowEmpty: g.AllowEmpty, LastRun: lastOf[g.ID], Busy: busy[g.ID]}
+		if t := g.Tuning.V; t != nil {
+			row.How = tuningWords(*t)
+		}
 		if k, ok := held[g.ID]; ok {
 			row.Status, row.Reason, row.Since, row.LastGood = statusOf(k.Status), k.Reason, s.When(k.Since), s.When(k.LastGood())
 			row.Snapshots = words.Count(uint64(max(k.Facts.Snapshots, 0)), "snapshot", "snapshots")
@@ -395,10 +398,14 @@ func (s *Pages) asideFacts(id topics.HostID, list []intake.Aside) (facts []views
 func goesTo(p *topics.Permits) (facts []views.Fact) {
 	var pins []string
 	for _, pin := range p.Repositories {
+		var as []string
 		for _, who := range p.As[pin] {
-			if who != "" && who != location.Anyone {
-				pin += " (" + who + ")"
+			if said := location.Entry(who); said != "" {
+				as = append(as, said)
 			}
+		}
+		if len(as) > 0 {
+			pin += " (" + strings.Join(as, ", ") + ")"
 		}
 		pins = append(pins, pin)
 	}

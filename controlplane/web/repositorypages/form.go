@@ -29,7 +29,7 @@ import (
 // repositoryForm is the form as the database has it; r without ID is a new one.
 func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.RepositoryForm, error) {
 	f := views.RepositoryForm{ID: string(r.ID), Name: r.Name, Backend: string(storage.REST), Backends: backends(), Place: map[string]string{},
-		Pastes: pastes(store.RepositoryAccess{}), Options: options(nil), Lines: map[string]string{},
+		Pastes: pastes(everyday, nil), KeeperPastes: pastes(forKeeper, nil), Options: options(nil), Lines: map[string]string{},
 		AppendOnly: r.AppendOnly, Keeper: string(r.Keeper),
 		Everyday: map[string]string{}, Maintenance: map[string]string{}, Keep: map[string]string{}, Errors: map[string]string{}}
 	m, err := s.Moment(ctx)
@@ -59,7 +59,10 @@ func (s *Pages) repositoryForm(ctx context.Context, r store.Repository) (views.R
 	if a.Maintenance != nil {
 		envs = append(envs, a.Maintenance.Env)
 	}
-	f.Pastes = pastes(a)
+	f.Pastes = pastes(everyday, a.Files)
+	if a.Maintenance != nil {
+		f.KeeperPastes = pastes(forKeeper, a.Maintenance.Files)
+	}
 	if r.Options.V != nil {
 		f.Options = options(*r.Options.V)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/location/storage"
-	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/views"
 )
@@ -50,15 +49,17 @@ func backends() (list []views.Backend) {
 	return list
 }
 
-// pastes are the certificates and keys that can be pasted, with what is kept of them.
-func pastes(a store.RepositoryAccess) (list []views.PasteField) {
+// pastes are the certificates and keys that can be pasted for a credential, with what is kept
+// of them.
+func pastes(credential string, files map[string]topics.Secret) (list []views.PasteField) {
 	kept := map[string]string{}
-	for _, d := range location.Certificates(a.Files) {
+	for _, d := range location.Certificates(files) {
 		kept[d.Name] = strings.TrimPrefix(kept[d.Name]+", "+d.Subject, ", ")
 	}
 	for _, p := range location.Pastes {
-		f := views.PasteField{Name: p.Name, Label: p.Label, Hint: p.Words, Kinds: append(slices.Clone(p.Schemes), string(storage.Other))}
-		if a.Files[p.Name] != "" {
+		f := views.PasteField{Credential: credential, Name: p.Name, Label: p.Label, Hint: p.Words,
+			Kinds: append(slices.Clone(p.Schemes), string(storage.Other))}
+		if files[p.Name] != "" {
 			f.Kept = cmp.Or(kept[p.Name], "one")
 		}
 		list = append(list, f)

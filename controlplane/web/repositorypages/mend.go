@@ -99,7 +99,7 @@ func mounting(r store.Repository, access store.RepositoryAccess) (list []views.P
 	if !places.Shared(r.Location) {
 		return nil
 	}
-	at := plain.Repository{Address: r.Location, Flags: plain.Flags(access.Env)}
+	at := plain.Repository{Address: r.Location, Flags: plain.Flags(access.Env, access.Files, r.Options.V)}
 	for i, c := range []plain.Command{at.Setup(), at.Mount()} {
 		list = append(list, views.PlainCommand{ID: "mount-" + strconv.Itoa(i), Title: c.Title, Text: c.Text, Sh: c.Sh, PowerShell: c.PowerShell})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/fleet"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/controlplane/problem"
+	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/trial"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
 	"github.com/restic-manager/restic-manager/controlplane/web/layout"
@@ -54,7 +55,12 @@ func (s *Pages) TryRepository(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if base.IsHTMX(r) {
-		s.Render(w, r, http.StatusOK, views.Trial(&found))
+		for i := range found {
+			if found[i].PEM != "" { // the page has the field that it goes into
+				found[i].Into = views.PasteID(found[i].Key, location.CACert)
+			}
+		}
+		s.Render(w, r, http.StatusOK, views.Trial(found))
 		return nil
 	}
 	sh := s.Shell(r, "Test of a repository", "repositories", layout.ToRepositories, views.Link{Text: "Test"})
@@ -62,25 +68,100 @@ func (s *Pages) TryRepository(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Pages) tried(r *http.Request) (views.TestResult, error) {
+// tried is what was found with the everyday credential, and after it with the credential of
+// maintenance, if the form has one.
+func (s *Pages) tried(r *http.Request) ([]views.TestResult, error) {
 	ctx, p, was := r.Context(), r.PostForm, views.RepositoryForm{}
 	if id := topics.RepositoryID(p.Get("id")); id != "" {
 		row, err := s.Repository(ctx, id)
 		if err != nil {
-			return views.TestResult{}, err
+			return nil, err
 		}
 		if was, err = s.repositoryForm(ctx, row); err != nil {
-			return views.TestResult{}, err
+			return nil, err
 		}
 	}
 	in, unmade := repositoryInputOf(p, was, store.Keep{})
-	delete(unmade, forKeeper)
 	if len(unmade) > 0 {
-		return cannot(unmade), nil
+		return []views.TestResult{cannot(unmade)}, nil
 	}
+	first, err := s.triedEveryday(ctx, p.Get("test_host"), topics.RepositoryID(was.ID), in)
+	if err != nil {
+		return nil, err
+	}
+	first.Key = everyday
+	if p.Get("test_host") == "" || first.Untried {
+		return []views.TestResult{first}, nil
+	}
+	second, there, err := s.triedMaintenance(ctx, topics.RepositoryID(was.ID), in)
+	if err != nil || !there {
+		return []views.TestResult{first}, err
+	}
+	first.Title = "With the everyday credential"
+	second.Key, second.Title = forKeeper, "With the maintenance credential"
+	return []views.TestResult{first, second}, nil
+}
+
+// triedMaintenance has the keeper look with the credential of maintenance, which no other host
+// gets. there is false if the form has none.
+func (s *Pages) triedMaintenance(ctx context.Context, id topics.RepositoryID, in repositories.Input) (found views.TestResult, there bool,
+	err error) {
+	to, keeper, there, err := s.Repositories.MaintenanceTrial(ctx, id, in)
 	var wrong field.Errors
-	if p.Get("test_host") == "" { // there is no host yet
-		a, err := s.Repositories.Access(ctx, topics.RepositoryID(was.ID), in)
+	switch {
+	case errors.As(err, &wrong):
+		return cannot(wrong), true, nil
+	case err != nil || !there:
+		return found, false, err
+	case keeper == "":
+		return views.TestResult{Untried: true, Note: views.Note{Tone: "warn", Title: "Not tried: the repository has no keeper.",
+			Text: "The keeper alone gets this credential. Choose one, and test again."}}, true, nil
+	}
+	host, err := s.Store.Host(ctx, keeper)
+	if err != nil {
+		return found, false, err
+	}
+	f, said, err := s.ask(ctx, host, to)
+	if err != nil {
+		return found, false, err
+	} else if said != nil {
+		return *said, true, nil
+	}
+	found = s.resultOf(ctx, f, host, to, false)
+	for i, row := range found.Rows { // it is there to delete
+		if row.Name == deleting && f.MayDelete != nil && *f.MayDelete {
+			found.Rows[i].Tone, found.Rows[i].Icon = "ok", "circle-check"
+			found.Rows[i].Text = "the credential may delete, as the keeper has to"
+		} else if row.Name == deleting && f.MayDelete != nil {
+			found.Rows[i].Tone, found.Rows[i].Icon, found.Rows[i].Text = "fail", "octagon-x", "the credential may not delete: nothing will be "+
+				"pruned with it"
+		}
+	}
+	return found, true, nil
+}
+
+// ask has a host look. said is why it did not, nil if it did.
+func (s *Pages) ask(ctx context.Context, host store.Host, to topics.Repository) (f topics.Finding, said *views.TestResult, err error) {
+	f, err = s.Queries.Test(ctx, session.Of(ctx).Actor(), host.ID, to)
+	if err == nil {
+		return f, nil, nil
+	}
+	if ctx.Err() != nil {
+		return f, nil, err
+	}
+	why := problem.Of(err)
+	if why.Kind == problem.Internal {
+		return f, nil, err
+	}
+	note := views.Note{Tone: "warn", Title: why.Title, Text: strings.TrimSpace(why.Say + " " + why.Do), Command: why.Command}
+	return f, &views.TestResult{Untried: true, Note: note}, nil
+}
+
+// triedEveryday has a host look with the everyday credential; without one, this server knocks.
+func (s *Pages) triedEveryday(ctx context.Context, by string, id topics.RepositoryID, in repositories.Input) (views.TestResult, error) {
+	var wrong field.Errors
+	if by == "" { // there is no host yet
+		a, err := s.Repositories.Access(ctx, id, in)
 		if errors.As(err, &wrong) {
 			return cannot(wrong), nil
 		} else if err != nil {
@@ -89,36 +170,30 @@ func (s *Pages) tried(r *http.Request) (views.TestResult, error) {
 		said := trial.Of(ctx, a.URL, a.Env, nil)
 		return views.TestResult{Note: views.Note{Tone: string(said.Tone), Title: said.Say, Text: said.Do}}, nil
 	}
-	host, err := s.Store.FindHost(ctx, p.Get("test_host"))
+	host, err := s.Store.FindHost(ctx, by)
 	if errors.Is(err, store.ErrNotFound) {
 		return cannot(field.Errors{"url": "There is no host of this name. Choose one of the list."}), nil
 	} else if err != nil {
 		return views.TestResult{}, err
 	}
-	to, err := s.Repositories.Trial(ctx, topics.RepositoryID(was.ID), in, host.ID)
+	to, err := s.Repositories.Trial(ctx, id, in, host.ID)
 	if errors.As(err, &wrong) {
 		return cannot(wrong), nil
 	} else if err != nil {
 		return views.TestResult{}, err
 	}
-	f, err := s.Queries.Test(ctx, session.Of(ctx).Actor(), host.ID, to)
+	f, said, err := s.ask(ctx, host, to)
 	if err != nil {
-		if ctx.Err() != nil {
-			return views.TestResult{}, err
-		}
-		why := problem.Of(err)
-		if why.Kind == problem.Internal {
-			return views.TestResult{}, err
-		}
-		return views.TestResult{Note: views.Note{Tone: "warn", Title: why.Title, Text: strings.TrimSpace(why.Say + " " + why.Do),
-			Command: why.Command}}, nil
+		return views.TestResult{}, err
+	} else if said != nil {
+		return *said, nil
 	}
 	return s.resultOf(ctx, f, host, to, in.AppendOnly != nil && *in.AppendOnly), nil
 }
 
 // cannot says why nothing was tried, by what is wrong with the fields.
 func cannot(wrong field.Errors) views.TestResult {
-	title := cmp.Or(wrong["url"], wrong[everyday], wrong["password"])
+	title := cmp.Or(wrong["url"], wrong[everyday], wrong["password"], wrong[forKeeper], wrong["options"])
 	for _, d := range backends() {
 		for _, x := range d.Place {
 			if say := wrong[x.Name]; say != "" && x.Name != "url" {
@@ -126,9 +201,12 @@ func cannot(wrong field.Errors) views.TestResult {
 			}
 		}
 	}
-	return views.TestResult{Note: views.Note{Tone: "fail", Title: "Not tried: something is missing or wrong in the form.",
+	return views.TestResult{Untried: true, Note: views.Note{Tone: "fail", Title: "Not tried: something is missing or wrong in the form.",
 		Text: cmp.Or(title, "Look at address and login.")}}
 }
+
+// deleting names the row that says whether the credential may.
+const deleting = "Deleting"
 
 // resultOf words what a host found. appendOnly is that the form says that the credential
 // cannot delete.
@@ -183,14 +261,14 @@ func (s *Pages) resultOf(ctx context.Context, f topics.Finding, host store.Host,
 	}
 	switch {
 	case f.MayDelete == nil && f.State != topics.FindingOther:
-		row("idle", "circle-help", "Deleting", "whether the credential may delete cannot be told here without deleting")
+		row("idle", "circle-help", deleting, "whether the credential may delete cannot be told here without deleting")
 	case f.MayDelete == nil:
 	case *f.MayDelete && appendOnly:
-		row("warn", "triangle-alert", "Deleting", "the credential may delete, though the form says that it cannot")
+		row("warn", "triangle-alert", deleting, "the credential may delete, though the form says that it cannot")
 	case *f.MayDelete:
-		row("warn", "triangle-alert", "Deleting", "the credential may delete: whoever takes over the host can remove its backups")
+		row("warn", "triangle-alert", deleting, "the credential may delete: whoever takes over the host can remove its backups")
 	default:
-		row("ok", "circle-check", "Deleting", "the credential may not delete")
+		row("ok", "circle-check", deleting, "the credential may not delete")
 	}
 	return out
 }
@@ -226,6 +304,13 @@ func verdictOf(f topics.Finding, host string) views.Note {
 		n.Text = "A repository is best in a folder of its own. Add one to the path, which is made with it."
 	case topics.CauseDamaged:
 		n.Text = "A repository was there and has lost its config, or its making was cut short. Bring it back, or choose another place."
+	case topics.CauseCertificate:
+		if f.Certificate == nil || f.Certificate.PEM == "" {
+			n.Text = strings.Join(jobs.Explain(topics.SnapshotsJob, f.Cause, topics.Failed).Texts(), " ")
+			break
+		}
+		n.Text = "If it is the server's own, have it trusted for this repository: it is below. If it is not, somebody stands between. Of " +
+			"an authority of yours, its certificate goes into the form instead."
 	case topics.CauseNotMounted:
 		n.Text = "Mount the disk on " + host + ", and test again."
 	default:

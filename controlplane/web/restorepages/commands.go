@@ -54,7 +54,7 @@ func (s *Pages) commands(ctx context.Context, d drafts.Draft) ([]views.PlainComm
 	} else if err != nil {
 		return nil, err
 	}
-	at := plain.Repository{Address: r.Location, Flags: plain.Flags(access.Env)}
+	at := plain.Repository{Address: r.Location, Flags: plain.Flags(access.Env, access.Files, r.Options.V)}
 	if strings.Contains(at.Address, location.Host) {
 		_, place, err := s.origin(ctx, d)
 		if err != nil {
