@@ -375,7 +375,8 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 		"trial": {views.Trial(nil), views.Trial([]views.TestResult{{Key: "everyday", Note: views.Note{Tone: "ok", Title: "It answers."}}}),
 			views.Trial([]views.TestResult{
 				{Key: "everyday", Title: "Everyday", Note: views.Note{Tone: "fail", Title: "Not trusted."}, URL: "rest:https://nas/x",
-					PEM: "-----BEGIN", SHA: "ab", Into: "field", Rows: []views.TestRow{{Tone: "fail", Icon: "octagon-x", Name: "Certificate", Text: "not trusted"}}},
+					PEM: "-----BEGIN", SHA: "ab", Into: "field",
+					Rows: []views.TestRow{{Tone: "fail", Icon: "octagon-x", Name: "Certificate", Text: "not trusted"}}},
 				{Key: "maintenance", Title: "Maintenance", Note: views.Note{Tone: "warn", Title: "Not tried."}, PEM: "-----BEGIN"}})},
 		"made-url":  {views.MadeURL("", ""), views.MadeURL("rest:https://nas/x", "No.")},
 		"side-foot": {views.Foot(shell("x", ""))},
