@@ -126,12 +126,17 @@ func TestARepositoryOfBareResticIsTakenIn(t *testing.T) {
 	if len(ids) != 3 {
 		t.Fatalf("the host has %v", ids)
 	}
-	var host struct {
+	type protected struct {
 		Status    string  `json:"status"`
 		Snapshots int     `json:"snapshots"`
 		LastGood  *string `json:"last_good"`
 	}
-	w.API("GET", "/api/hosts/"+attic.ID, nil, http.StatusOK, &host)
+	state := func() protected {
+		var hosts []protected
+		w.API("GET", "/api/hosts", nil, http.StatusOK, &hosts)
+		return hosts[0]
+	}
+	host := state()
 	if host.Status != "unscheduled" || host.Snapshots != 3 || host.LastGood == nil {
 		t.Errorf("the host is %+v: it has a backup of two hours ago, and no schedule", host)
 	}
@@ -162,8 +167,7 @@ func TestARepositoryOfBareResticIsTakenIn(t *testing.T) {
 	if n := len(attic.Snapshots()); n != 0 {
 		t.Errorf("after it was undone, the host has %d", n)
 	}
-	w.API("GET", "/api/hosts/"+attic.ID, nil, http.StatusOK, &host)
-	if host.Status != "no-backup-yet" || host.Snapshots != 0 {
+	if host = state(); host.Status != "no-backup-yet" || host.Snapshots != 0 {
 		t.Errorf("after it was undone, the host is %+v", host)
 	}
 	var entries []struct {
