@@ -182,14 +182,14 @@ func bucket(t *testing.T, code string) (*world, *s3server.Server) {
 }
 
 func TestABucketThatIsNotThereIsMadeWithTheRepository(t *testing.T) {
-	w, s := bucket(t, "")
+	w, _ := bucket(t, "")
 	w.want(w.b.List(t.Context(), w.place, w.repo, w.sink), topics.Failed, topics.CauseNoRepository)
 	w.ensure()
 	w.want(w.b.List(t.Context(), w.place, w.repo, w.sink), topics.Succeeded, topics.CauseNone)
 
 	var mu sync.Mutex
 	made := false
-	w, s = bucket(t, "")
+	closed, s := bucket(t, "")
 	s.Rule(func(r *http.Request) string {
 		mu.Lock()
 		defer mu.Unlock()
@@ -199,7 +199,7 @@ func TestABucketThatIsNotThereIsMadeWithTheRepository(t *testing.T) {
 		}
 		return ""
 	})
-	w.want(w.b.Ensure(t.Context(), w.place, w.repo, may, w.sink), topics.Failed, topics.CauseCredentials)
+	closed.want(closed.b.Ensure(t.Context(), closed.place, closed.repo, may, closed.sink), topics.Failed, topics.CauseCredentials)
 	mu.Lock()
 	defer mu.Unlock()
 	if !made {

@@ -18,23 +18,21 @@ import (
 // A model is a fleet with one repository: what opens it at each place, what each host holds,
 // and the rows of a change of its password.
 type model struct {
-	t        *rapid.T
-	rows     passwords.Change
-	places   []passwords.Place
-	said     map[topics.HostID]passwords.Host
-	jobs     map[topics.JobID]store.Job
-	does     map[topics.JobID]passwords.Place // what each job is to do
-	row      string                           // the password that the repository's row has
-	opens    map[topics.HostID][]string       // at each place
-	holds    map[topics.HostID]string         // in the config that a host has
-	works    map[topics.HostID]string         // a job of the host that goes on, with this password
-	old      map[topics.HostID]bool           // that job began before the row changed or the host confirmed
-	appends  bool                             // nobody can remove
-	now      int64
-	n        int
-	waived   []topics.HostID
-	shared   bool
-	finished bool
+	t       *rapid.T
+	rows    passwords.Change
+	places  []passwords.Place
+	said    map[topics.HostID]passwords.Host
+	jobs    map[topics.JobID]store.Job
+	does    map[topics.JobID]passwords.Place // what each job is to do
+	row     string                           // the password that the repository's row has
+	opens   map[topics.HostID][]string       // at each place
+	holds   map[topics.HostID]string         // in the config that a host has
+	works   map[topics.HostID]string         // a job of the host that goes on, with this password
+	old     map[topics.HostID]bool           // that job began before the row changed or the host confirmed
+	appends bool                             // nobody can remove
+	now     int64
+	n       int
+	shared  bool
 }
 
 func (m *model) place(h topics.HostID) topics.HostID {

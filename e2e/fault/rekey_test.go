@@ -34,8 +34,6 @@ type rekeying struct {
 	keys       map[string]string // by their files, the passwords that they are of
 	mu         sync.Mutex        // of what follows: the watch reads it
 	known      []string          // every password that it had, or was to have, the last first
-	gone       map[string]bool   // passwords that were seen to open nothing any more at some place
-	change     passwords.Change  // the last one
 	changes    int
 }
 
