@@ -116,9 +116,9 @@ func TestASourceThatCannotBeReadAtAllIsNoIncompleteBackup(t *testing.T) {
 		t.Errorf("some: %q; all: %q", some.Effect, all.Effect)
 	}
 	for message, snapshot := range map[string]string{
-		"Not one file could be read. 2 items could not be read, the first is /srv/a: permission denied":                    "0123",
+		"Not one file could be read. 2 items could not be read, the first is /srv/a: permission denied":                     "0123",
 		`Not one file could be read. C:\a: The process cannot access the file because it is being used by another process.`: "0123",
-		`"/srv/closed/a" cannot be read: permission denied`:                                                                "",
+		`"/srv/closed/a" cannot be read: permission denied`:                                                                 "",
 	} {
 		e := ExplainJob(store.Job{Kind: topics.BackupJob, State: topics.Failed, Cause: topics.CauseUnreadable, Message: message,
 			SnapshotID: snapshot})
