@@ -79,7 +79,7 @@ func (s *Pages) TakeIn(w http.ResponseWriter, r *http.Request) error {
 	if _, _, err := s.Imports.Confirm(ctx, session.Of(ctx).Name, id, choices); err != nil {
 		return layout.NotSavedHere("import", err)
 	}
-	layout.Redirect(w, r, views.RepositoryImportURL(string(id))+"#imports-done")
+	layout.Redirect(w, r, views.RepositoryImportURL(string(id)))
 	return nil
 }
 
@@ -89,7 +89,7 @@ func (s *Pages) UndoImport(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Imports.Undo(r.Context(), session.Of(r.Context()).Name, id, base.Param(r, "import")); err != nil {
 		return err
 	}
-	layout.Redirect(w, r, views.RepositoryImportURL(string(id))+"#imports-done")
+	layout.Redirect(w, r, views.RepositoryImportURL(string(id)))
 	return nil
 }
 
