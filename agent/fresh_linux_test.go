@@ -109,7 +109,7 @@ func TestARestoreThatWritesNothingLeavesNoFolder(t *testing.T) {
 			"not as the dry run saw it": {topics.Operation{Snapshot: made.Snapshot.ID,
 				Preview: &topics.Preview{Job: "01890a5d-ac96-774b-bcce-b302099a8057", Digest: strings.Repeat("ab", 32)}}, topics.CausePreview},
 			"nothing of it is there": {topics.Operation{Snapshot: made.Snapshot.ID, Paths: []string{"/nosuch"}}, topics.CauseNoMatch},
-			"no such snapshot":       {topics.Operation{Snapshot: strings.Repeat("ab", 32)}, topics.CauseUnknown},
+			"no such snapshot":       {topics.Operation{Snapshot: strings.Repeat("ab", 32)}, topics.CauseNoSnapshot},
 		} {
 			for _, to := range []string{"new", "new/deep/er", "empty", "empty/new"} {
 				o := c.o
