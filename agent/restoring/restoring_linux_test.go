@@ -132,7 +132,7 @@ func TestABasketIsItemsOfSeveralSnapshots(t *testing.T) {
 	if _, err := os.Lstat(o.Target); err == nil {
 		t.Error("nothing matched, and the target was made")
 	}
-	w.want(w.do(topics.Operation{Target: to + "2", Snapshot: strings.Repeat("ab", 32)}), topics.Failed, topics.CauseUnknown)
+	w.want(w.do(topics.Operation{Target: to + "2", Snapshot: strings.Repeat("ab", 32)}), topics.Failed, topics.CauseNoSnapshot)
 }
 
 // TestWhatIsThereIsCompared looks at each way to overwrite, and that a dry run says what
