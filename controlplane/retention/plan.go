@@ -173,8 +173,23 @@ func (r rules) pin(list []store.Planned, f fall, zone *time.Location) (keep, rem
 		})
 		remove = slices.Delete(remove, i, i+1)
 	}
+	if i := slices.IndexFunc(remove, takenIn); i >= 0 && !slices.ContainsFunc(keep, holdsSome) {
+		keep = append(keep, Verdict{
+			Planned: remove[i].Planned,
+			Reasons: []string{"pinned: the newest that was taken in; those after it are empty"},
+			Pinned:  true,
+		})
+		remove = slices.Delete(remove, i, i+1)
+	}
 	return keep, remove
 }
+
+// takenIn reports whether a person took a snapshot in and nobody knows what it holds, of a
+// source group that is not to be empty.
+func takenIn(v Verdict) bool { return v.Imported != "" && !says(v.Planned) && !v.MayBeEmpty }
+
+// holdsSome reports whether a snapshot is not known to be empty.
+func holdsSome(v Verdict) bool { return v.Files > 0 || v.Bytes > 0 || !says(v.Planned) }
 
 // Replaced is why everything of a source group stays while a person has yet to decide.
 const Replaced = "its host's machine was replaced, and it is not decided yet whether the files are back: " +

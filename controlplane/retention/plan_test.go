@@ -240,6 +240,38 @@ func TestARemovedGroupKeepsItsSnapshotsOrItsRules(t *testing.T) {
 	}
 }
 
+// Nobody knows what was taken in holds, and so it is no measure of what comes after it. But
+// empty backups do not have it removed.
+func TestEmptyBackupsDoNotReplaceWhatWasTakenIn(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		files   uint64
+		told    int
+		empty   bool // the group may be empty
+		removes []string
+	}{
+		{"empty", 0, 1, false, []string{"old-2"}},
+		{"full", 5, 1, false, []string{"old-1", "old-2"}},
+		{"not known", 0, 0, false, []string{"old-1", "old-2"}},
+		{"empty as it may be", 0, 1, true, []string{"old-1", "old-2"}},
+	} {
+		var list []store.Planned
+		for n, id := range []string{"new-1", "new-2", "old-1", "old-2"} {
+			s := honest(id, noon.Add(-time.Duration(n)*day))
+			if s.MayBeEmpty = c.empty; n < 2 {
+				s.Files, s.Told = c.files, c.told
+			} else {
+				s.Imported, s.QueuedAt, s.BegunAt, s.EndedAt = "import-1", s.Time, s.Time, s.Time
+			}
+			list = append(list, s)
+		}
+		v, err := Plan(store.Keep{Last: 2}, list, Past{}, noon)
+		if removed := ids(v.Remove); err != nil || !slices.Equal(removed, c.removes) {
+			t.Errorf("%s: %v go, want %v (%v)", c.name, removed, c.removes, err)
+		}
+	}
+}
+
 // TestAReviewNamesTheHostAsPeopleDo, not the machine.
 func TestAReviewNamesTheHostAsPeopleDo(t *testing.T) {
 	var list []store.Planned
