@@ -52,6 +52,8 @@ func Fits(kins []imports.Kin, hosts []Host, groups []Group) []Fit {
 			}
 		case len(several) > 1:
 			fits[i].Why = fmt.Sprintf("Several hosts may be %s: %s.", k.Hostname, names(several))
+		case nobodys(k.Hostname):
+			fits[i].Why = fmt.Sprintf("Any machine may be %s.", k.Hostname)
 		default:
 			fits[i].Why = fmt.Sprintf("No host is called %s.", k.Hostname)
 		}
@@ -111,9 +113,12 @@ func fitGroup(f *Fit, k imports.Kin, groups []Group) {
 }
 
 // named are the hosts that may have made snapshots, by name: those of the whole name, else
-// those of which one name is the short form of the other. exact is that the whole name is
-// theirs.
+// those of which one name is the short form of the other, unless the machine is known by
+// another long name. exact is that the whole name is theirs.
 func named(k imports.Kin, hosts []Host) (list []Host, exact bool) {
+	if nobodys(k.Hostname) {
+		return nil, false
+	}
 	for _, h := range hosts {
 		if same(k.Hostname, h.Name) || same(k.Hostname, h.Hostname) {
 			list = append(list, h)
@@ -123,12 +128,25 @@ func named(k imports.Kin, hosts []Host) (list []Host, exact bool) {
 		return list, true
 	}
 	for _, h := range hosts {
-		if shortOf(k.Hostname, h.Name) || shortOf(k.Hostname, h.Hostname) {
+		fits := shortOf(k.Hostname, h.Name) || shortOf(k.Hostname, h.Hostname)
+		if fits && !apart(k.Hostname, h.Name) && !apart(k.Hostname, h.Hostname) {
 			list = append(list, h)
 		}
 	}
 	return list, false
 }
+
+// nobodys reports whether a host name is what machines are called that nobody has named: it
+// says nothing of which one it was.
+func nobodys(name string) bool {
+	first, _, _ := strings.Cut(name, ".")
+	return strings.EqualFold(first, "localhost")
+}
+
+// apart reports whether two names are long ones of two machines.
+func apart(a, b string) bool { return dotted(a) && dotted(b) && !same(a, b) }
+
+func dotted(name string) bool { return strings.Contains(strings.TrimSuffix(name, "."), ".") }
 
 func same(a, b string) bool {
 	a, b = strings.TrimSuffix(a, "."), strings.TrimSuffix(b, ".")

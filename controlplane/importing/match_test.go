@@ -18,6 +18,7 @@ func TestSnapshotsAreMatchedByHostNamePathsAndTags(t *testing.T) {
 		{"h-twin", "twin", "old"}, {"h-other", "old", "other"}, // both are called old
 		{"h-nas", "nas", "nas"},
 		{"h-one", "apps.a.org", ""}, {"h-two", "apps.b.org", ""}, // one short name
+		{"h-mail", "mail", "mail.a.org"}, {"h-box", "box", "localhost"},
 	}
 	groups := []Group{
 		{"g-etc", "h-web1", "etc", list("/etc /home"), true},
@@ -30,6 +31,7 @@ func TestSnapshotsAreMatchedByHostNamePathsAndTags(t *testing.T) {
 		{"g-nas-1", "h-nas", "daily", list("/data"), true}, {"g-nas-2", "h-nas", "weekly", list("/data"), true},
 		{"g-nas-3", "h-nas", "away", list("/photos"), false}, {"g-nas-4", "h-nas", "here", list("/photos"), true},
 		{"g-nas-5", "h-nas", "elsewhere", list("/music"), false},
+		{"g-mail", "h-mail", "etc", list("/etc"), true}, {"g-box", "h-box", "etc", list("/etc"), true},
 		{"g-one", "h-one", "etc", list("/etc"), true}, {"g-two", "h-two", "etc", list("/etc"), true},
 	}
 	for _, c := range []struct {
@@ -53,6 +55,10 @@ func TestSnapshotsAreMatchedByHostNamePathsAndTags(t *testing.T) {
 		{"no name at all", "", "/var", "", "", "", "", "No host"},
 		{"a name of two hosts", "old", "/etc", "", "", "", "", "Several hosts"},
 		{"the short name of two hosts", "apps", "/etc", "", "", "", "", "Several hosts"},
+		{"the long name of the machine", "mail.a.org", "/etc", "", "", "h-mail", "g-mail", ""},
+		{"another long name than the machine's", "mail.b.org", "/etc", "", "", "", "", "No host"},
+		{"the name of a machine that nobody named", "localhost", "/etc", "", "", "", "", "Any machine"},
+		{"and its long form", "LOCALHOST.localdomain", "/etc", "", "", "", "", "Any machine"},
 		{"paths that are only some of them", "web1", "/etc", "", "", "h-web1", "", "partly the same"},
 		{"more paths", "web1", "/etc /home /srv", "", "", "h-web1", "", "partly the same"},
 		{"a path below", "web1", "/var/lib", "", "", "h-web1", "", "No source group"},
