@@ -92,8 +92,9 @@ func (s *Service) Look(ctx context.Context, id topics.RepositoryID) (k Known, er
 		k.Names[g.ID] = g.Name
 	}
 	k.Groups = groups
+	earlier := k.earlier()
 	for i, f := range Fits(kins, hosts, groups) {
-		p := Proposal{Kin: kins[i], Fit: f, Earlier: k.earlier(kins[i].Key)}
+		p := Proposal{Kin: kins[i], Fit: f, Earlier: earlier[kins[i].Key]}
 		if f.Group != "" {
 			if p.Newer = p.Since(k.firsts[f.Group]); p.Newer > 0 && p.Newer == len(p.List) {
 				p.Group, p.Newer = "", 0
@@ -137,13 +138,16 @@ func (s *Service) groups(ctx context.Context, id topics.RepositoryID, kins []imp
 	return groups, nil
 }
 
-// earlier is when a kin was last taken in.
-func (k Known) earlier(kin string) (at int64) {
-	for _, r := range k.Rows {
-		i := slices.IndexFunc(k.Imports, func(i imports.Import) bool { return i.ID == r.Import && i.UndoneAt == 0 })
-		if r.Kin == kin && i >= 0 {
-			at = max(at, k.Imports[i].At)
+// earlier is when kins were last taken in, by their keys.
+func (k Known) earlier() map[string]int64 {
+	made, at := map[string]int64{}, map[string]int64{}
+	for _, i := range k.Imports {
+		if i.UndoneAt == 0 {
+			made[i.ID] = i.At
 		}
+	}
+	for _, r := range k.Rows {
+		at[r.Kin] = max(at[r.Kin], made[r.Import])
 	}
 	return at
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/places"
+	"github.com/restic-manager/restic-manager/store/prepared"
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -215,6 +216,7 @@ func Add(ctx context.Context, tx *sqlx.Tx, i Import, choices []Choice) ([]Row, e
 		return nil, err
 	}
 	rows := []Row{}
+	many := prepared.In(tx)
 	for _, c := range choices {
 		var host topics.HostID
 		if err := sqlx.GetContext(ctx, tx, &host, `SELECT host FROM source_groups WHERE id = $1`, c.Group); err != nil {
@@ -233,7 +235,7 @@ func Add(ctx context.Context, tx *sqlx.Tx, i Import, choices []Choice) ([]Row, e
 			return nil, ErrChanged
 		}
 		for _, f := range list {
-			if err := give(ctx, tx, i.Repository, f.ID, MadeOf(i.ID, host, c.Group, f, i.At), i.At); err != nil {
+			if err := give(ctx, many, i.Repository, f.ID, MadeOf(i.ID, host, c.Group, f, i.At), i.At); err != nil {
 				return nil, err
 			}
 		}
@@ -250,7 +252,7 @@ func Add(ctx context.Context, tx *sqlx.Tx, i Import, choices []Choice) ([]Row, e
 
 // give makes a snapshot that is nobody's one of a source group. It is known from then on,
 // also if the import is undone.
-func give(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, id string, m snapshots.Made, now int64) error {
+func give(ctx context.Context, tx sqlx.ExecerContext, repository topics.RepositoryID, id string, m snapshots.Made, now int64) error {
 	done, err := tx.ExecContext(ctx, `UPDATE snapshots SET host = $1, job = $2, imported = $2, source_group = $3, queued_at = $4,
 		begun_at = $4, ended_at = $4, noted_at = $4, state = $5, collapsed = 0, known_at = CASE WHEN known_at = 0 THEN $6 ELSE known_at END
 		WHERE repository = $7 AND id = $8 AND job = '' AND gone_at = 0`, m.Host, m.Job, m.SourceGroup, m.EndedAt, m.State, now, repository, id)
@@ -275,8 +277,8 @@ func Undo(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, id, 
 		return 0, ErrUndone
 	}
 	var going int
-	if err := sqlx.GetContext(ctx, tx, &going, `SELECT count(*) FROM snapshots n JOIN jobs j ON j.id = n.named_by
-		WHERE n.imported = $1 AND n.gone_at = 0 AND j.finished_at = 0`, id); err != nil {
+	if err := sqlx.GetContext(ctx, tx, &going, `SELECT count(*) FROM snapshots n INDEXED BY snapshots_imported
+		JOIN jobs j ON j.id = n.named_by WHERE n.imported = $1 AND n.imported <> '' AND n.gone_at = 0 AND j.finished_at = 0`, id); err != nil {
 		return 0, err
 	}
 	if going > 0 {
@@ -286,12 +288,13 @@ func Undo(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, id, 
 		Group      topics.SourceGroupID `db:"source_group"`
 		Repository topics.RepositoryID  `db:"repository"`
 	}
-	if err := sqlx.SelectContext(ctx, tx, &groups, `SELECT DISTINCT source_group, repository FROM snapshots WHERE imported = $1`,
-		id); err != nil {
+	if err := sqlx.SelectContext(ctx, tx, &groups, `SELECT DISTINCT source_group, repository FROM snapshots INDEXED BY snapshots_imported
+		WHERE imported = $1 AND imported <> ''`, id); err != nil {
 		return 0, err
 	}
-	done, err := tx.ExecContext(ctx, `UPDATE snapshots SET host = '', job = '', imported = '', source_group = '', queued_at = 0,
-		begun_at = 0, ended_at = 0, noted_at = 0, state = '', collapsed = -1, copied_from = '' WHERE imported = $1`, id)
+	done, err := tx.ExecContext(ctx, `UPDATE snapshots INDEXED BY snapshots_imported SET host = '', job = '', imported = '', source_group = '',
+		queued_at = 0, begun_at = 0, ended_at = 0, noted_at = 0, state = '', collapsed = -1, copied_from = ''
+		WHERE imported = $1 AND imported <> ''`, id)
 	if err != nil {
 		return 0, fmt.Errorf("undo import %s: %w", id, err)
 	}
@@ -308,8 +311,11 @@ func Undo(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, id, 
 	return int(n), err
 }
 
+// columns count what an import took in. The index is named, and its condition with it: without
+// that a repository with many snapshots is gone through for each of its imports.
 const columns = `i.*, (SELECT coalesce(sum(r.snapshots), 0) FROM import_rows r WHERE r.import_id = i.id) AS snapshots,
-	(SELECT count(*) FROM snapshots n WHERE n.imported = i.id AND n.repository = i.repository AND n.gone_at = 0) AS snapshots_left`
+	(SELECT count(*) FROM snapshots n INDEXED BY snapshots_imported WHERE n.imported = i.id AND n.imported <> ''
+		AND n.repository = i.repository AND n.gone_at = 0) AS snapshots_left`
 
 func find(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID, id string) (Import, error) {
 	var list []Import

@@ -19,8 +19,14 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
-// shownKins is how many rows the page of an import has at most.
-const shownKins = 100
+// The page of an import has at most so many rows, and fewer where each has many source groups
+// to choose from: so many in all, as long as some rows are left.
+const shownKins, fewKins, shownGroups = 100, 10, 20_000
+
+// rowsOf is how many rows the page has where so many source groups can be chosen.
+func rowsOf(groups int) int {
+	return max(fewKins, min(shownKins, shownGroups/max(1, groups)))
+}
 
 // ImportPage proposes whose the snapshots are that no job of ours made. With what somebody
 // chose, it says what follows; nothing is changed.
@@ -106,7 +112,7 @@ func chosen(k importing.Known, f url.Values) (list []imports.Choice) {
 func (s *Pages) importView(k importing.Known, f url.Values) views.Import {
 	v := views.Import{RepositoryID: string(k.Repository.ID), Repository: k.Repository.Name, Listed: s.When(k.Repository.ListedAt)}
 	for _, p := range k.Proposals {
-		if len(v.Rows) == shownKins {
+		if len(v.Rows) == rowsOf(len(k.Groups)) {
 			v.More++
 			continue
 		}
