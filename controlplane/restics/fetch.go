@@ -74,7 +74,7 @@ func For(h store.Host, files []File, w Want) (f File, why, do string) {
 	switch fetching := h.Updates.V.Restic; {
 	case fetching.Fetched == f.SHA256:
 		return f, "It uses that one already.", ""
-	case len(fetching.Sums) > 0 && !slices.Contains(fetching.Sums, f.SHA256):
+	case len(fetching.Sums) > 0 && len(fetching.Sums) < topics.MaxSums && !slices.Contains(fetching.Sums, f.SHA256):
 		return f, "The host’s own policy names which files it takes, and this is none of them.",
 			"Run there: " + PermitCommand + " --sha256 " + f.SHA256
 	case known && read && to.Compare(now) < 0 && !w.Older:
@@ -118,7 +118,7 @@ func (s *Service) ask(ctx context.Context, actor string, h store.Host, files []F
 	a.Host = Host{ID: h.ID, Name: h.Name}
 	u := topics.ResticUpdate{Back: true}
 	if w.Back {
-		if a.Why, a.Do = MayFetch(h); a.Why == "" && h.Updates.V.Restic.Fetched == "" {
+		if a.Why, a.Do = MayFetch(h); a.Why == "" && h.Updates.V.Restic.Fetched == "" && h.Updates.V.Restic.Why == "" {
 			a.Why = "It uses its own restic, and has nothing to go back from."
 		}
 	} else {

@@ -40,6 +40,8 @@ type File struct {
 	Listed                  string           // its checksum as SHA256SUMS has it, "" if it does not name the file
 	Pin                     *store.ResticPin // what was confirmed, nil if nothing was
 	Say                     string           // why hosts are not told to fetch it, "" if they may be
+
+	unread string // why what lies here cannot be read
 }
 
 // Good reports whether hosts may be told to fetch it.
@@ -87,20 +89,27 @@ func (s *Service) Files(ctx context.Context) ([]File, error) {
 		list[i].Pin = &p
 	}
 	for i := range list {
-		f := &list[i]
-		switch {
-		case f.SHA256 == "":
-			f.Say = "It lies here no more."
-		case f.Pin == nil:
-			f.Say = "Nobody has confirmed its checksum."
-		case f.Pin.SHA256 != f.SHA256:
-			f.Say = "It is another file than the one that was confirmed, whose SHA-256 is " + f.Pin.SHA256 + "."
-		case f.Size > topics.MaxRestic || f.Size == 0:
-			f.Say = "It is empty, or too large."
-		}
+		list[i].Say = list[i].why()
 	}
 	slices.SortFunc(list, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
+}
+
+// why is why hosts are not told to fetch it, "" if they may be.
+func (f File) why() string {
+	switch {
+	case f.unread != "":
+		return "It cannot be read here: " + f.unread + "."
+	case f.SHA256 == "":
+		return "It lies here no more."
+	case f.Size > topics.MaxRestic || f.Size == 0:
+		return "It is empty, or too large."
+	case f.Pin == nil:
+		return "Nobody has confirmed its checksum."
+	case f.Pin.SHA256 != f.SHA256:
+		return "It is another file than the one that was confirmed, whose SHA-256 is " + f.Pin.SHA256 + "."
+	}
+	return ""
 }
 
 // lies are the files of the directory with their checksums.
@@ -128,8 +137,11 @@ func (s *Service) lies() (list []File, err error) {
 			continue // it was removed meanwhile
 		}
 		f.Size, f.Modified = info.Size(), info.ModTime()
-		if f.SHA256, err = s.sum(root, f); err != nil {
-			return nil, err
+		switch f.SHA256, err = s.sum(root, f); {
+		case errors.Is(err, fs.ErrNotExist):
+			continue // it was removed meanwhile
+		case err != nil: // the others are given all the same
+			f.unread = err.Error()
 		}
 		list = append(list, f)
 	}
@@ -198,6 +210,8 @@ func (s *Service) Pin(ctx context.Context, actor, name, sum string) (File, error
 	sum = strings.ToLower(strings.TrimSpace(sum))
 	wrong := field.Errors{}
 	switch {
+	case f.unread != "":
+		wrong.Say("sha256", f.Say)
 	case f.SHA256 == "":
 		return f, ErrNoFile
 	case !topics.IsSHA256(sum):

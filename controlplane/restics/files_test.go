@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,18 +154,21 @@ func TestOnlyHostsThatMayAreAsked(t *testing.T) {
 		w      Want
 		why    string
 	}{
-		"an old agent":      {func(h *store.Host) { h.Can.V = nil }, want, "too old to fetch"},
-		"no policy":         {func(h *store.Host) { restic(h).Allowed = false }, want, "policy lets its agent fetch no restic"},
-		"other checksums":   {func(h *store.Host) { restic(h).Sums = []string{sumOf("x")} }, want, "names which files"},
-		"its checksum":      {func(h *store.Host) { restic(h).Sums = []string{sum} }, want, ""},
-		"another system":    {func(h *store.Host) { h.OS = "windows" }, want, "for windows on amd64"},
-		"a newer one there": {func(h *store.Host) { h.ResticVersion = "0.21.0" }, want, "which is newer"},
-		"older on purpose":  {func(h *store.Host) { h.ResticVersion = "0.21.0" }, Want{Version: "0.20.0", Older: true}, ""},
-		"has it":            {func(h *store.Host) { restic(h).Fetched = sum }, want, "uses that one already"},
-		"retired":           {func(h *store.Host) { h.RetiredAt = 1 }, want, "retired"},
-		"not trusted":       {func(h *store.Host) { h.RevokedAt = 1 }, want, "not trusted"},
-		"all is well":       {func(*store.Host) {}, want, ""},
-		"back":              {func(h *store.Host) { restic(h).Fetched = sum }, Want{Back: true}, ""},
+		"an old agent":                   {func(h *store.Host) { h.Can.V = nil }, want, "too old to fetch"},
+		"no policy":                      {func(h *store.Host) { restic(h).Allowed = false }, want, "policy lets its agent fetch no restic"},
+		"other checksums":                {func(h *store.Host) { restic(h).Sums = []string{sumOf("x")} }, want, "names which files"},
+		"its checksum":                   {func(h *store.Host) { restic(h).Sums = []string{sum} }, want, ""},
+		"another system":                 {func(h *store.Host) { h.OS = "windows" }, want, "for windows on amd64"},
+		"a newer one there":              {func(h *store.Host) { h.ResticVersion = "0.21.0" }, want, "which is newer"},
+		"older on purpose":               {func(h *store.Host) { h.ResticVersion = "0.21.0" }, Want{Version: "0.20.0", Older: true}, ""},
+		"has it":                         {func(h *store.Host) { restic(h).Fetched = sum }, want, "uses that one already"},
+		"retired":                        {func(h *store.Host) { h.RetiredAt = 1 }, want, "retired"},
+		"not trusted":                    {func(h *store.Host) { h.RevokedAt = 1 }, want, "not trusted"},
+		"all is well":                    {func(*store.Host) {}, want, ""},
+		"back":                           {func(h *store.Host) { restic(h).Fetched = sum }, Want{Back: true}, ""},
+		"back from one that is not used": {func(h *store.Host) { restic(h).Why = "it is not what it was" }, Want{Back: true}, ""},
+		"more checksums than it tells": {func(h *store.Host) { restic(h).Sums = slices.Repeat([]string{sumOf("x")}, topics.MaxSums) },
+			want, ""},
 		"back from nothing": {func(*store.Host) {}, Want{Back: true}, "nothing to go back from"},
 	} {
 		t.Run(name, func(t *testing.T) {
