@@ -29,7 +29,7 @@ func (u updater) restic(ctx context.Context, p Policy, o topics.ResticUpdate) (s
 		return "", err
 	}
 	defer func() {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCancelled) {
 			return // another process goes on with what has come
 		}
 		if err := fetched.Tidy(u.state, ""); err != nil {
@@ -44,7 +44,7 @@ func (u updater) restic(ctx context.Context, p Policy, o topics.ResticUpdate) (s
 		if s.Current == nil {
 			return hostsOwn, nil
 		}
-		if err := u.alone(ctx); err != nil {
+		if err := u.turn(ctx, o); err != nil {
 			return "", err
 		}
 		if said, err = RollbackRestic(u.state); err != nil {
@@ -59,24 +59,49 @@ func (u updater) restic(ctx context.Context, p Policy, o topics.ResticUpdate) (s
 	if err != nil {
 		return "", err
 	}
-	if err := u.alone(ctx); err != nil {
+	if err := u.turn(ctx, o); err != nil {
 		return "", err
 	}
 	failpoint.Here("restic-fetched")
 	if err := fetched.Use(u.state, n); err != nil {
 		return "", err
 	}
-	return "restic " + n.Version, u.found(ctx)
+	if err := u.found(ctx); err != nil {
+		if ctx.Err() == nil { // it ran a moment ago, and does not where it is now
+			_, back := RollbackRestic(u.state)
+			err = errors.Join(err, back)
+		}
+		return "", err
+	}
+	return "restic " + n.Version, nil
 }
 
-// found looks for restic, so that what is used now is told at once.
+// turn waits until nothing else runs, and asks the policy anew: the host's administrator may
+// have changed it while this waited.
+func (u updater) turn(ctx context.Context, o topics.ResticUpdate) error {
+	if err := u.alone(ctx); err != nil {
+		return err
+	}
+	p, err := u.policy()
+	if err != nil {
+		return failed(topics.CausePolicy, "%v", err)
+	}
+	return resticPermitted(p, o)
+}
+
+// found looks for restic, so that what is used now is told at once. It is an error if one
+// that was fetched is to be used, and the host's own is.
 func (u updater) found(ctx context.Context) error {
+	u.program.afresh()
 	_, err := u.program.find(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
 		return failed(topics.CauseNoRestic, "%v.", err)
+	}
+	if _, why := u.program.used(); why != "" {
+		return failed(topics.CauseCannotRun, "It is not used: %s. The host's own is, in its place.", why)
 	}
 	return nil
 }

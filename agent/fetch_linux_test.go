@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/restic-manager/restic-manager/agent/fetched"
 	"github.com/restic-manager/restic-manager/agent/restic"
@@ -109,17 +110,44 @@ func TestAResticOfTheControlPlaneIsUsedOnlyIfItIsTheOne(t *testing.T) {
 	refused("one that is too old", u.resticFile("0.13.0", "", u.saying("0.13.0")), topics.CauseOldManifest, "too old")
 	u.works()
 
-	// A backup that runs goes on with the restic that it began with.
-	u.write("restic.sh.wait", "")
-	backup := u.order(u.backup())
-	await(t, "the backup to be at work", func() error { _, err := os.Stat(u.program + ".waiting"); return err })
-	id := u.ask(good)
-	await(t, "the fetch to wait", func() error {
-		if _, log, _ := u.job(id); !strings.Contains(strings.Join(log, "\n"), "waiting until what else runs") {
-			return fmt.Errorf("it says %q", log)
+	waits := func() (backup, id topics.JobID) {
+		t.Helper()
+		u.write("restic.sh.wait", "")
+		if err := os.Remove(u.program + ".waiting"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
 		}
-		return nil
-	})
+		backup = u.order(u.backup())
+		await(t, "the backup to be at work", func() error { _, err := os.Stat(u.program + ".waiting"); return err })
+		id = u.ask(good)
+		await(t, "the fetch to wait", func() error {
+			if _, log, _ := u.job(id); !strings.Contains(strings.Join(log, "\n"), "waiting until what else runs") {
+				return fmt.Errorf("it says %q", log)
+			}
+			return nil
+		})
+		return backup, id
+	}
+
+	// What the host's administrator forbids while it waits is not used.
+	backup, id := waits()
+	if err := errors.Join(ForbidRestic(u.state), os.Remove(u.program+".wait")); err != nil {
+		t.Fatal(err)
+	}
+	if end := u.awaitEnd(backup); end.State != topics.Succeeded {
+		t.Errorf("the backup that ran ends as %s: %s", end.State, end.Message)
+	}
+	if end := u.awaitEnd(id); end.State != topics.Failed || end.Cause != topics.CauseUpdateRefused {
+		t.Errorf("one that was forbidden meanwhile ends as %s, %s: %s", end.State, end.Cause, end.Message)
+	}
+	if s, err := fetched.Load(u.state); err != nil || s.Current != nil {
+		t.Errorf("one that was forbidden meanwhile is used: %+v, %v", s, err)
+	}
+	if err := AllowRestic(u.state, nil); err != nil {
+		t.Fatal(err)
+	}
+
+	// A backup that runs goes on with the restic that it began with.
+	backup, id = waits()
 	if s, err := fetched.Load(u.state); err != nil || s.Current != nil {
 		t.Errorf("it is used beside what runs: %+v, %v", s, err)
 	}
@@ -181,6 +209,12 @@ func TestAResticOfTheControlPlaneIsUsedOnlyIfItIsTheOne(t *testing.T) {
 		return f.Restic != "0.66.6" && f.Restic != at(7) && f.Updates.Restic.Fetched == "" &&
 			strings.Contains(f.Updates.Restic.Why, "not what it was")
 	})
+	// Whole again, it is used once it is asked for, and that is not said before.
+	if err := os.WriteFile(fetched.Path(u.state, *s.Current), u.saying(at(7)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ends("the same, which is whole again", zipped, topics.Succeeded, topics.CauseNone, "")
+	is(at(7), zipped.Restic.Name)
 	if said, err := RollbackRestic(u.state); err != nil || !strings.Contains(said, "own") {
 		t.Errorf("%q, %v", said, err)
 	}
@@ -189,4 +223,49 @@ func TestAResticOfTheControlPlaneIsUsedOnlyIfItIsTheOne(t *testing.T) {
 	}
 	ends("one that is forbidden again", good, topics.Failed, topics.CauseUpdateRefused, "policy")
 	u.works()
+}
+
+// TestAFetchedResticIsTriedAgain: what keeps it from being used may pass.
+func TestAFetchedResticIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	says := func(version string) []byte {
+		return []byte("#!/bin/sh\necho restic " + version + " compiled with go1.25 on linux/amd64\n")
+	}
+	own := filepath.Join(t.TempDir(), "restic")
+	use := fetched.Program{Name: "restic_0.18.1_linux_amd64", SHA256: strings.Repeat("ab", 32), Version: "0.18.1"}
+	sum := sha256.Sum256(says("0.18.1"))
+	use.Program = hex.EncodeToString(sum[:])
+	path := fetched.Path(state, use)
+	put := func(path string, content []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, content, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), fetched.Use(state, use)); err != nil {
+		t.Fatal(err)
+	}
+	put(own, says("0.17.3"))
+	put(path, says("0.66.6"))
+	p := &program{path: own, state: state}
+	is := func(version string) {
+		t.Helper()
+		if b, err := p.find(t.Context()); err != nil || b.Version.String() != version {
+			t.Errorf("it is %s, %v, want %s", b.Version, err, version)
+		}
+	}
+	is("0.17.3")
+	put(path, says("0.18.1"))
+	is("0.17.3") // for a while
+	p.again = time.Now().Add(-time.Second)
+	is("0.18.1")
+	if _, why := p.used(); why != "" {
+		t.Errorf("it is not used: %s", why)
+	}
+	put(filepath.Join(fetched.Dir(state), "state.json"), []byte("{"))
+	is("0.17.3")
+	if _, why := p.used(); !strings.Contains(why, "which restic is used") {
+		t.Errorf("of a file that is damaged it says %q", why)
+	}
 }

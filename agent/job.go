@@ -271,20 +271,35 @@ type program struct {
 	file  os.FileInfo
 	held  fetched.Program // which found is, the zero value if it is the host's own
 	why   string          // why one that was fetched is not used
+	again time.Time       // until when it is not tried again then
 	tried time.Time       // when refresh looked for it last
+}
+
+// fetchedAgain is how long a restic that was fetched and cannot be used is not tried again:
+// what was in the way, such as a disk mounted noexec, may be gone.
+const fetchedAgain = time.Minute
+
+// afresh has the next find try a restic that was fetched and is not used.
+func (p *program) afresh() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.again = time.Time{}
 }
 
 func (p *program) find(ctx context.Context) (restic.Binary, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	use := p.fetched()
-	if p.file != nil && use == p.held {
+	use, damaged := p.fetched()
+	if p.file != nil && use == p.held && (p.why == "" && damaged == nil || time.Now().Before(p.again)) {
 		if now, err := os.Stat(p.found.Path); err == nil && now.Size() == p.file.Size() && now.ModTime().Equal(p.file.ModTime()) {
 			return p.found, nil
 		}
 	}
 	p.found, p.file, p.why = restic.Binary{}, nil, ""
 	path := p.path
+	if damaged != nil {
+		p.why = damaged.Error()
+	}
 	if p.held = use; use.SHA256 != "" {
 		if err := fetched.Whole(p.state, use); err != nil {
 			p.why = err.Error()
@@ -297,6 +312,9 @@ func (p *program) find(ctx context.Context) (restic.Binary, error) {
 		p.why = err.Error()
 		binary, err = restic.Probe(ctx, p.path)
 	}
+	if p.why != "" {
+		p.again = time.Now().Add(fetchedAgain)
+	}
 	if err != nil {
 		return binary, err
 	}
@@ -308,15 +326,17 @@ func (p *program) find(ctx context.Context) (restic.Binary, error) {
 	return binary, nil
 }
 
-// fetched is the restic that was fetched and is to be used; its SHA256 is "" if there is none.
-func (p *program) fetched() (use fetched.Program) {
+// fetched is the restic that was fetched and is to be used; its SHA256 is "" if there is none,
+// or nobody knows.
+func (p *program) fetched() (use fetched.Program, err error) {
 	if p.state == "" {
-		return use
+		return use, nil
 	}
-	if s, err := fetched.Load(p.state); err == nil && s.Current != nil {
+	s, err := fetched.Load(p.state)
+	if err == nil && s.Current != nil {
 		use = *s.Current
 	}
-	return use
+	return use, err
 }
 
 // used is the restic that was fetched and is used, and why one that was is not.

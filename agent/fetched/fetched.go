@@ -112,11 +112,11 @@ func Use(state string, p Program) error {
 var ErrNone = errors.New("no restic was fetched: the host's own is used")
 
 // Back goes back to the restic that was used before the last, or to the host's own if there
-// was none or it is not whole any more.
+// was none, it is not whole any more, or what was written down of it is damaged.
 func Back(state string) (from Program, to *Program, err error) {
 	s, err := Load(state)
 	if err != nil {
-		return from, nil, err
+		return from, nil, save(state, State{})
 	}
 	if s.Current == nil {
 		return from, nil, ErrNone

@@ -161,4 +161,13 @@ func TestOneThatIsNotWholeIsNotGoneBackTo(t *testing.T) {
 	if _, to, err := Back(state); err != nil || to != nil {
 		t.Errorf("%+v, %v", to, err)
 	}
+	if err := os.WriteFile(filepath.Join(Dir(state), stateFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, to, err := Back(state); err != nil || to != nil {
+		t.Errorf("of what is damaged: %+v, %v", to, err)
+	}
+	if s, err := Load(state); err != nil || s.Current != nil {
+		t.Errorf("of what is damaged: %+v, %v", s, err)
+	}
 }

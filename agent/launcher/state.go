@@ -116,14 +116,14 @@ func Change(state string, change func(*State) bool) (s State, err error) {
 }
 
 // WriteFile writes a file that is the old or the new one after a crash, and on disk when
-// it returns.
+// it returns. It belongs to the user of the directory if root writes it, see [private.Own].
 func WriteFile(path string, content []byte, mode fs.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close(), private.Own(f.Name(), filepath.Dir(path)))
 	if err == nil {
 		failpoint.Here("update-state-written")
 		err = os.Rename(f.Name(), path)
