@@ -14,7 +14,7 @@ LDFLAGS += -X $(MODULE)/release.Number=$(RELEASE_NUMBER) $(if $(RELEASE_KEY),-X 
 AGENTTAGS := nethttpomithttp2
 # A test may start real restic, brokers and a browser; one that hangs is ended
 # well before the whole run would be.
-TESTFLAGS ?= -timeout 30m
+TESTFLAGS ?= -timeout 60m
 
 # SQLite is C turned into Go. Under the race detector it takes nine times as long,
 # and it shares no memory with us but through database/sql: it runs without, and
@@ -30,8 +30,8 @@ RACE := -race -gcflags=modernc.org/...=-race=false
 MEETING := go run ./build/meeting
 TESTS = \
 	'race: set -e; whole=$$($(MEETING) whole); some=$$($(MEETING) some); tests=$$($(MEETING) tests); bad=0; \
-		CGO_ENABLED=1 go test -json -short $(RACE) -parallel 4 $(TESTFLAGS) $$whole || bad=1; \
-		CGO_ENABLED=1 go test -json -short $(RACE) -parallel 4 $(TESTFLAGS) -run "$$tests" $$some || bad=1; exit $$bad' \
+		CGO_ENABLED=1 go test -json -short $(RACE) -p 1 -parallel 4 $(TESTFLAGS) $$whole || bad=1; \
+		CGO_ENABLED=1 go test -json -short $(RACE) -p 1 -parallel 4 $(TESTFLAGS) -run "$$tests" $$some || bad=1; exit $$bad' \
 	'no race: set -e; rest=$$($(MEETING) rest); go test -json -short -parallel 4 $(TESTFLAGS) ./e2e ./e2e/... $$rest'
 
 # Everything, under the race detector and with all rounds. Where the detector would leave

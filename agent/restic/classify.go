@@ -33,6 +33,18 @@ var (
 // succeeded is what restic says of an operation that it had to repeat, from 0.17 on.
 var succeeded = regexp.MustCompile(`^(.+\(.*\)) operation successful after \d+ retries`)
 
+// successOf returns the operation that a line says has succeeded at last.
+func successOf(line string) (operation string, yes bool) {
+	if !strings.Contains(line, "operation successful after ") {
+		return "", false
+	}
+	m := succeeded.FindStringSubmatch(line)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
 // line takes one line and says how loud it is. Lines that name files of the
 // source are no evidence, a name can say anything.
 func (e *evidence) line(line string) topics.Level {
@@ -43,6 +55,7 @@ func (e *evidence) line(line string) topics.Level {
 	if e.ofFile = ofFile || e.ofFile && !ofRestic.MatchString(line); e.ofFile {
 		return topics.Warn
 	}
+	what, passed := successOf(line)
 	switch {
 	case strings.HasSuffix(line, ", skipping"), strings.HasPrefix(line, "error: "), strings.HasPrefix(line, "Warning: "),
 		strings.HasPrefix(line, "Ignoring "):
@@ -52,8 +65,8 @@ func (e *evidence) line(line string) topics.Level {
 		return topics.Warn
 	case strings.HasPrefix(line, "unable to open cache"):
 		return topics.Warn
-	case succeeded.MatchString(line): // what was tried before has passed
-		what := succeeded.FindStringSubmatch(line)[1] + " "
+	case passed: // what was tried before
+		what += " "
 		e.notices = slices.DeleteFunc(e.notices, func(n string) bool { return strings.HasPrefix(n, what) })
 		return topics.Warn
 	case strings.HasPrefix(line, "Fatal: "):

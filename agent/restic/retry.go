@@ -80,13 +80,18 @@ func (r *refusal) Error() string { return r.line }
 // take looks at a line of stderr. ours reports whether it speaks of a repetition, and no
 // is set if the run cannot succeed any more.
 func (t *tries) take(line string, in bounds, op operation, now time.Time) (ours bool, no *refusal) {
-	if m := succeeded.FindStringSubmatch(line); m != nil {
-		t.over(m[1])
+	if what, yes := successOf(line); yes {
+		t.over(what)
 		return true, nil
 	}
-	if m := gaveUp.FindStringSubmatch(line); m != nil && t.of[m[1]] != nil {
-		t.over(m[1])
-		return true, nil
+	if len(t.of) > 0 && strings.Contains(line, " failed: ") {
+		if m := gaveUp.FindStringSubmatch(line); m != nil && t.of[m[1]] != nil {
+			t.over(m[1])
+			return true, nil
+		}
+	}
+	if !strings.Contains(line, " returned error, retrying after ") { // sooner found than that it does not match
+		return false, nil
 	}
 	m := retried.FindStringSubmatch(line)
 	if m == nil {

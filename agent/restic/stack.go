@@ -3,6 +3,7 @@ package restic
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -24,13 +25,16 @@ var (
 // take takes a line if it is of a stack: a place in a file, or a function of one of the
 // packages that restic is made of.
 func (s *stack) take(line string) bool {
-	if m := frameFile.FindStringSubmatch(line); m != nil && strings.Contains(m[1], "/") {
-		if s.calls++; s.at == "" {
-			s.at = m[1]
+	// The patterns take their time, and a restic may print millions of lines.
+	if strings.Contains(line, ".go:") || strings.Contains(line, ".s:") {
+		if m := frameFile.FindStringSubmatch(line); m != nil && strings.Contains(m[1], "/") {
+			if s.calls++; s.at == "" {
+				s.at = m[1]
+			}
+			return true
 		}
-		return true
 	}
-	if !frameFunction.MatchString(line) || !packages.MatchString(line) {
+	if !ofPackages(line) || !frameFunction.MatchString(line) {
 		return false
 	}
 	if s.first == "" {
@@ -39,8 +43,9 @@ func (s *stack) take(line string) bool {
 	return true
 }
 
-var packages = regexp.MustCompile(`^(?:created by )?(?:github\.com/|golang\.org/|main\.|runtime\.|` +
-	`net/|io\.|os\.|sync\.|cloud\.google\.com/|google\.golang\.org/)`)
+// packages are those that restic is made of.
+var packages = []string{"github.com/", "golang.org/", "main.", "runtime.", "net/", "io.", "os.", "sync.", "cloud.google.com/",
+	"google.golang.org/"}
 
 // end is one line for the stack that was taken, "" if there was none.
 func (s *stack) end() string {
@@ -58,4 +63,9 @@ func (s *stack) end() string {
 		return fmt.Sprintf("in %s, and %s above it", was.first, several(was.calls-1, "call"))
 	}
 	return "in " + was.first
+}
+
+func ofPackages(line string) bool {
+	line = strings.TrimPrefix(line, "created by ")
+	return slices.ContainsFunc(packages, func(p string) bool { return strings.HasPrefix(line, p) })
 }
