@@ -377,7 +377,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"store/gauges", "topics", "what is measured of the database, for programs that watch"},
 	{"store/having", "topics", "which repositories a host has"},
 	{"store/heartbeats", "topics", "addresses that are told that all is well, and the queue of what is said to them"},
-	{"store/imports", "store/column store/drills store/places store/snapshots topics",
+	{"store/imports", "store/column store/drills store/places store/prepared store/snapshots topics",
 		"snapshots that a person took in, and which source group they were given to"},
 	{"store/inspect", "store/copies store/keyring store/mark store/migrations", "looks at a database before it is opened"},
 	{"store/intake", "protocol slots topics", "bounds what a host may say"},
