@@ -323,6 +323,9 @@ func (s *Service) Begin(ctx context.Context, by string, id topics.RepositoryID, 
 			return b, wrong
 		}
 	}
+	if err := s.going(ctx, id, b.Password); err != nil {
+		return b, err
+	}
 	b.Change, err = s.Store.BeginPassword(ctx, by, id, b.Password, in.Patient)
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrNotFound
@@ -332,6 +335,30 @@ func (s *Service) Begin(ctx context.Context, by string, id topics.RepositoryID, 
 		s.Stir()
 	}
 	return b, err
+}
+
+// going refuses a password whose keys an earlier change is just removing: it opens now, and
+// after a moment it does not.
+func (s *Service) going(ctx context.Context, id topics.RepositoryID, p topics.Secret) error {
+	list, err := s.Store.Passwords(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if c.Ended() {
+			continue
+		}
+		was, err := s.Store.KeyPassword(ctx, id, c.Former)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return err
+		case was == p && c.State == passwords.Removing:
+			return field.Errors{"password": "The keys of this password are just being removed, by the change before. Choose another one, or wait " +
+				"until that is over."}
+		}
+	}
+	return nil
 }
 
 // A Status is how far a change is, in words.

@@ -87,7 +87,8 @@ func Next(l Look) Step {
 	}
 	switch l.State {
 	case passwords.Adding:
-		if all(l.Places, func(p passwords.Place) bool { return p.AddedAt > 0 }) && !busy && !l.Making {
+		// Before a job has opened the repository anywhere, nobody knows whether there is one, with the old key alone.
+		if len(l.Places) > 0 && all(l.Places, func(p passwords.Place) bool { return p.AddedAt > 0 }) && !busy && !l.Making {
 			s.Switch, s.Change.State = true, passwords.Switching
 			break
 		}
@@ -265,6 +266,9 @@ func Waits(l Look, name func(topics.HostID) string) (said []string) {
 	}
 	switch l.State {
 	case passwords.Adding:
+		if len(l.Places) == 0 && !l.Making {
+			said = append(said, "No job has found or made the repository yet, so nobody knows its keys; the change goes on once one has.")
+		}
 		if l.Making {
 			said = append(said, "A host is making the repository at its place; the change goes on after that.")
 		}
