@@ -17,7 +17,7 @@ import (
 type Copy struct {
 	From      Repository
 	IDs       []string      // of the snapshots, 64 digits each; none is all that From holds
-	RetryLock time.Duration // how long to wait for a lock; 0.14 cannot wait
+	RetryLock time.Duration // how long to wait for a lock
 }
 
 // copying is one restic that copies.
@@ -133,8 +133,11 @@ func (b Binary) Copy(ctx context.Context, place Place, to Repository, how Copy, 
 	e = Ending{State: topics.Succeeded}
 	var op *copying
 	for ids := range slices.Chunk(idsOf(todo), perForget) {
-		op = &copying{from: &how.From, ids: ids, retryLock: how.RetryLock, all: len(todo), done: result.Copied}
-		if e = b.run(ctx, place, to, op, sink); e.State != topics.Succeeded {
+		e = b.patient(ctx, place, to, topics.SharedLock, how.RetryLock, sink, func() Ending {
+			op = &copying{from: &how.From, ids: ids, retryLock: how.RetryLock, all: len(todo), done: result.Copied}
+			return b.run(ctx, place, to, op, sink)
+		})
+		if e.State != topics.Succeeded {
 			break
 		}
 		result.Copied += len(ids)

@@ -12,11 +12,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/restic-manager/restic-manager/agent/process"
 	e2e "github.com/restic-manager/restic-manager/e2e/world"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -221,5 +223,49 @@ func TestACopyIsNotBelievedForItsWord(t *testing.T) {
 	if e.State != topics.Failed || got.Left != 1 || len(got.Missing) != 1 || got.Copied != 0 ||
 		!strings.Contains(e.Message, got.Missing[0].Snapshot[:8]) {
 		t.Errorf("%s/%s %q, %+v", e.State, e.Cause, e.Message, got)
+	}
+}
+
+// TestALockIsWaitedForWhereResticCannot: of a copy, of a change of tags, and of a new index.
+func TestALockIsWaitedForWhereResticCannot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if w.b.Version.Has(since.RetryLock) {
+		t.Skip("this restic waits itself")
+	}
+	w.vault()
+	w.want(w.backup(), topics.Succeeded, topics.CauseNone)
+	to := Repository{URL: topics.Secret(filepath.Join(t.TempDir(), "second")), Password: password}
+	w.want(w.b.EnsureLike(t.Context(), w.place, to, &w.repo, may, w.sink), topics.Succeeded, topics.CauseNone)
+	list := w.b.Snapshots(t.Context(), w.place, w.repo, Snapshots{}, w.sink)
+	w.want(list, topics.Succeeded, topics.CauseNone)
+	id := list.Report.Snapshots[0].ID
+	path, dir := w.b.Path, t.TempDir()
+	w.b.Timing.Lock = time.Millisecond
+	for what, do := range map[string]func() Ending{
+		"copy": func() Ending {
+			return w.b.Copy(t.Context(), w.place, to, Copy{From: w.repo, RetryLock: time.Minute}, w.sink)
+		},
+		"tag": func() Ending {
+			return w.b.Tag(t.Context(), w.place, w.repo, Tag{IDs: []string{id}, Add: []string{"gold"}, RetryLock: time.Minute,
+				To: func(tags []string) []string { return append(slices.Clone(tags), "gold") }}, w.sink)
+		},
+		"rebuild-index": func() Ending {
+			return w.b.RepairIndex(t.Context(), w.place, w.repo, RepairIndex{RetryLock: time.Minute}, w.sink)
+		},
+	} {
+		w.b.Path = filepath.Join(dir, what)
+		once := w.b.Path + ".was"
+		if err := os.WriteFile(w.b.Path, []byte("#!/bin/sh\nif [ \"$1\" = "+what+" ] && [ ! -e "+once+" ]; then\n : > "+once+
+			"\n echo 'unable to create lock in backend: repository is already locked by PID 1 on nas by root (UID 0, GID 0)' >&2\n exit 1\n"+
+			"fi\nexec "+path+" \"$@\"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if e := do(); e.State != topics.Succeeded {
+			t.Errorf("%s ended %s/%s %q", what, e.State, e.Cause, e.Message)
+		}
+		if _, err := os.Stat(once); err != nil {
+			t.Errorf("%s did not find the lock: %v", what, err)
+		}
 	}
 }

@@ -151,8 +151,11 @@ func (b Binary) Tag(ctx context.Context, place Place, repository Repository, how
 			flags = append(flags, "--remove="+t)
 		}
 		for ids := range slices.Chunk(groups[key], perForget) {
-			op = &tagging{flags: flags, ids: ids, asked: how.Words, retryLock: how.RetryLock}
-			if e = b.run(ctx, place, repository, op, sink); e.State != topics.Succeeded {
+			e = b.patient(ctx, place, repository, topics.ExclusiveLock, how.RetryLock, sink, func() Ending {
+				op = &tagging{flags: flags, ids: ids, asked: how.Words, retryLock: how.RetryLock}
+				return b.run(ctx, place, repository, op, sink)
+			})
+			if e.State != topics.Succeeded {
 				return b.settle(ctx, place, repository, m, e, op.heard, sink)
 			}
 		}

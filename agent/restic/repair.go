@@ -76,7 +76,9 @@ func (r *reindexing) found(_ *output, e *Ending) {
 
 // RepairIndex makes the index anew. Whether everything is well then, a check says.
 func (b Binary) RepairIndex(ctx context.Context, place Place, repository Repository, how RepairIndex, sink Sink) Ending {
-	return b.run(ctx, place, repository, &reindexing{RepairIndex: how}, sink)
+	return b.patient(ctx, place, repository, topics.ExclusiveLock, how.RetryLock, sink, func() Ending {
+		return b.run(ctx, place, repository, &reindexing{RepairIndex: how}, sink)
+	})
 }
 
 // RepairPacks saves what is whole in damaged packs and removes them. What of them is lost

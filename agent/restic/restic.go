@@ -220,8 +220,8 @@ func (*bounded) most() int { return 4096 }
 // A Place is where a run may write. CacheDir is restic's cache, created if needed.
 // Below TempDir every run creates its own directory, 0700, for restic's temporary
 // files and the lists of paths, and removes it at the end; after a crash, leftovers
-// may be deleted. Secrets are not written to disk. Job marks every process of the
-// run, see [Reap].
+// may be deleted. Secrets are written there alone, 0600: what is pasted for a repository,
+// and the password of a new key. Job marks every process of the run, see [Reap].
 type Place struct {
 	CacheDir, TempDir string
 	Job               topics.JobID

@@ -60,6 +60,10 @@ type tries struct {
 	since time.Time
 	times int
 	open  bool // restic has got into the repository
+
+	answers string // the operation of which the storage's answer goes on in the next lines, "" if none does
+	more    int    // of them at most
+	rules   int    // that end its parts, still to come
 }
 
 type try struct {
@@ -95,7 +99,7 @@ func (t *tries) take(line string, in bounds, op operation, now time.Time) (ours 
 	}
 	m := retried.FindStringSubmatch(line)
 	if m == nil {
-		return false, nil
+		return t.goesOn(line, in, op, now)
 	}
 	subject, why := m[1], m[3]
 	pause, _ := time.ParseDuration(m[2]) // what is none is at once
@@ -117,18 +121,58 @@ func (t *tries) take(line string, in bounds, op operation, now time.Time) (ours 
 	t.times++
 	one.words, one.due = why, now.Add(pause)
 	t.open = t.open || !opens.MatchString(subject)
-	cause, certain := refuses(subject, why, in)
+	if t.answers = ""; azureAsked.MatchString(why) { // what it answers follows
+		t.answers, t.more, t.rules = subject, 40, 3
+		return true, nil
+	}
+	return true, t.judge(subject, one, in, op, now)
+}
+
+// Azure's libraries word an answer in several lines: what was asked, a rule, the status and a
+// code, a rule, the body, a rule.
+var (
+	azureAsked = regexp.MustCompile(`(?:^|: )(?:GET|HEAD|PUT|POST|DELETE|PATCH) https?://\S+$`)
+	azureRule  = strings.Repeat("-", 80)
+)
+
+// goesOn takes a line that may be one more of the answer to what is repeated. The answer is
+// judged once its code has come, which the first line does not have.
+func (t *tries) goesOn(line string, in bounds, op operation, now time.Time) (ours bool, no *refusal) {
+	one := t.of[t.answers]
+	if one == nil || t.more == 0 || ofRestic.MatchString(line) {
+		t.answers = ""
+		return false, nil
+	}
+	subject := t.answers
+	t.more--
+	switch {
+	case line == azureRule:
+		if t.rules--; t.rules == 0 {
+			t.answers = ""
+		}
+	case strings.HasPrefix(line, "RESPONSE "):
+		one.words += ": " + cut(line, maxMessage)
+	case strings.HasPrefix(line, "ERROR CODE"):
+		one.words += ": " + cut(line, maxMessage)
+		return true, t.judge(subject, one, in, op, now)
+	}
+	return true, nil
+}
+
+// judge returns why the run ends that repeats an operation, nil if it goes on.
+func (t *tries) judge(subject string, one *try, in bounds, op operation, now time.Time) *refusal {
+	cause, certain := refuses(subject, one.words, in)
 	if cause == topics.CauseNone || !matters(subject, op) {
 		one.refusals = 0
-		return true, nil
+		return nil
 	}
 	if one.refusals++; one.refusals == 1 {
 		one.refused = now
 	}
 	if !t.open && (certain || one.refusals > 1) || one.refusals >= doubtTries && now.Sub(one.refused) >= doubtSpan {
-		return true, &refusal{cause, why}
+		return &refusal{cause, one.words}
 	}
-	return true, nil
+	return nil
 }
 
 // over notes that an operation is not repeated any more.

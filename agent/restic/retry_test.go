@@ -2,6 +2,7 @@ package restic
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -208,5 +209,60 @@ func TestTroubleIsToldUntilItHasPassed(t *testing.T) {
 	}
 	if len(all.of) != maxTried || len(all.order) != maxTried {
 		t.Errorf("%d operations are kept", len(all.of))
+	}
+}
+
+// TestAnAnswerOfSeveralLinesIsOne: what Azure's libraries say has its status and its code in
+// lines of their own.
+func TestAnAnswerOfSeveralLinesIsOne(t *testing.T) {
+	rule := strings.Repeat("-", 80)
+	in := bounds{repository: []string{"attic:/main", "/main", "main"}}
+	for _, c := range []struct {
+		status, code string
+		cause        topics.Cause
+		times        int // it is said until it ends the run, 0 if it does not
+		is           int // the status that is told
+	}{
+		{"404: 404 The specified container does not exist.", ": ContainerNotFound", topics.CauseNoRepository, 1, 404},
+		{"403: 403 Server failed to authenticate the request.", ": AuthenticationFailed", topics.CauseCredentials, 2, 403},
+		{"404: 404 The specified blob does not exist.", ": BlobNotFound", topics.CauseNone, 0, 404},
+		{"503: 503 The server is busy.", ": ServerBusy", topics.CauseNone, 0, 503},
+		{"500: 500 Internal Server Error", " UNAVAILABLE", topics.CauseNone, 0, 500},
+	} {
+		var all tries
+		at, ended := time.Unix(1e9, 0), 0
+		for round := 1; round <= 4 && ended == 0; round++ {
+			for _, line := range []string{
+				"Stat(<config/>) returned error, retrying after 552ms: blob.GetProperties: HEAD https://a.blob.core.windows.net/attic/main/config",
+				rule, "RESPONSE " + c.status, "ERROR CODE" + c.code, rule, "Response contained no body", rule,
+			} {
+				ours, no := all.take(line, in, Backup{}, at)
+				if !ours {
+					t.Errorf("%s: %q is none of it", c.status, line)
+				}
+				if no == nil {
+					continue
+				}
+				if ended = round; no.cause != c.cause || !strings.Contains(no.line, c.status) {
+					t.Errorf("%s ends it of %+v", c.status, no)
+				}
+				break
+			}
+			at = at.Add(time.Second)
+		}
+		if ended != c.times {
+			t.Errorf("%s ends it after it was said %d times, want %d", c.status, ended, c.times)
+		}
+		if x := all.now(); x == nil || x.Code != c.is {
+			t.Errorf("%s is told as %+v", c.status, x)
+		}
+		if ended > 0 {
+			continue
+		}
+		for _, line := range []string{rule, "what restic says next"} {
+			if ours, _ := all.take(line, in, Backup{}, at); ours {
+				t.Errorf("after the answer, %q is one more of it", line)
+			}
+		}
 	}
 }

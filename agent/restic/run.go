@@ -34,6 +34,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 		return failed(causeOf(err), fmt.Errorf("make a directory for restic's temporary files: %w", err))
 	}
 	defer os.RemoveAll(dir)
+	beside := repository            // as who looks at its locks opens it
 	ssh := []Repository{repository} // whose servers are reached by ssh, if any is
 	if two, ok := op.(interface{ other() *Repository }); ok && two.other() != nil {
 		if a, ssh, err = both(repository, *two.other(), b.Version, dir); err != nil {
@@ -86,7 +87,7 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	case *bring:
 		files = op.Files
 	}
-	guard := &vigil{b: b, place: place, repository: repository, o: o, mode: lockOf(args), mute: untold[command(args)], limit: lockWait(args)}
+	guard := &vigil{b: b, place: place, repository: beside, o: o, mode: lockOf(args), mute: untold[command(args)], limit: lockWait(args)}
 	watching, enough := context.WithCancel(ctx)
 	var guarded sync.WaitGroup
 	owner := place.Job

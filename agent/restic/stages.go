@@ -208,7 +208,7 @@ func (t *track) counted(line string) (is, whole bool) {
 		percent := min(float64(done)/float64(total), 1) * 100
 		t.percent = max(t.percent, percent)
 	}
-	return true, done >= total
+	return true, total > 0 && done >= total // without a total nobody knows where the end is
 }
 
 // status is how far it is.

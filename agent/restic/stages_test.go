@@ -159,3 +159,19 @@ func TestHowACommandLocksIsHowItsJobDoes(t *testing.T) {
 		}
 	}
 }
+
+// TestACountWithoutATotalHasNoEnd: a copy counts packs each second, and the log does not.
+func TestACountWithoutATotalHasNoEnd(t *testing.T) {
+	x := newTrack(copyStages)
+	if !x.heard("snapshot 0a1b2c3d of [/srv] at 2026-01-02 03:04:05 by root@attic") {
+		t.Fatal("no stage begins")
+	}
+	for _, line := range []string{"[0:12]          344 packs copied", "[0:13]          345 packs copied"} {
+		if is, whole := x.counted(line); !is || whole {
+			t.Errorf("%q counts %v, and is the end %v", line, is, whole)
+		}
+	}
+	if is, whole := x.counted("[0:14] 100.00%  345 / 345 packs copied"); !is || !whole {
+		t.Errorf("the last counts %v, and is the end %v", is, whole)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -366,5 +367,46 @@ func TestWaitingForALockIsNoSilence(t *testing.T) {
 		if got := play(s, idle); got != c.want {
 			t.Errorf("%s: ended after %d minutes, want %d", c.what, got, c.want)
 		}
+	}
+}
+
+// TestWhoLooksBesideACopyHasWhatIsPasted: the certificate that opens the second repository
+// opens it to whoever looks at its locks, too.
+func TestWhoLooksBesideACopyHasWhatIsPasted(t *testing.T) {
+	t.Parallel()
+	s := &shelf{locks: map[string]string{strings.Repeat("e", 64): lockJSON("node01", 1903, true, time.Now())}}
+	trusts := make(chan bool, 1)
+	w := standInOf(t, "0.19.1", func(run *standin.Run) {
+		if run.Is("list", "locks") {
+			select {
+			case trusts <- slices.ContainsFunc(run.Env, func(v string) bool { return strings.HasPrefix(v, "RESTIC_CACERT=") }):
+			default:
+			}
+		}
+		if !s.answers(run) {
+			<-run.Interrupted()
+			run.Exit(130)
+		}
+	})
+	to := Repository{URL: "rest:https://nas.example.net/attic/", Password: password,
+		Files: map[string]topics.Secret{"RESTIC_CACERT": topics.Secret(newIssuer(t, "our CA").PEM)}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	over := make(chan Ending, 1)
+	go func() {
+		over <- w.b.run(ctx, w.place, to, &copying{from: &w.repo, ids: []string{strings.Repeat("a", 64)}, retryLock: time.Minute, all: 1}, w.sink)
+	}()
+	if !<-trusts {
+		t.Error("the locks are looked at without the certificate that was pasted")
+	}
+	await(t, func() error {
+		if len(w.sink.waits()) == 0 {
+			return errors.New("nobody says that it waits")
+		}
+		return nil
+	})
+	cancel()
+	if e := <-over; e.State != topics.Cancelled {
+		t.Errorf("it ended %+v", e)
 	}
 }
