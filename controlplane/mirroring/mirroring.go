@@ -62,7 +62,7 @@ type Service struct {
 // Input sets a mirror; nil fields stay as they are, or as is usual.
 type Input struct {
 	To   *string // ID or name of the second repository
-	Host *string // ID or name of who copies; its keeper, if that was never said
+	Host *string // ID or name of who copies; "" is the keeper of To, and so is nil for another To than before
 	Cron *string
 	Zone *string // IANA's name
 }
@@ -132,6 +132,9 @@ func (s *Service) target(ctx context.Context, m *store.Mirror, in Input, wrong f
 			wrong.Say("to", "There is no such repository. Name one that is registered here, by its name or ID.")
 			return nil
 		}
+		if m.Target != rows[i].ID {
+			m.Host = "" // its own keeper, unless somebody is named
+		}
 		m.Target = rows[i].ID
 	}
 	if m.Target == "" {
@@ -152,6 +155,9 @@ func (s *Service) target(ctx context.Context, m *store.Mirror, in Input, wrong f
 }
 
 func (s *Service) host(ctx context.Context, m *store.Mirror, in Input, wrong field.Errors) error {
+	if in.Host != nil {
+		m.Host = ""
+	}
 	if in.Host != nil && field.Clean(*in.Host) != "" {
 		rows, err := s.Store.Hosts(ctx)
 		if err != nil {
@@ -263,8 +269,8 @@ func (s *Service) step(ctx context.Context, m store.Mirror) error {
 			return err
 		case !j.State.Ended():
 			return nil
-		default:
-			s.ended(&m, j)
+		case s.ended(&m, j): // with this place; there may be others
+			return s.begin(ctx, m, m.RunSlot, j.Where())
 		}
 		if err := s.Store.PutMirrorServed(ctx, m); err != nil {
 			return err
@@ -279,36 +285,69 @@ func (s *Service) step(ctx context.Context, m store.Mirror) error {
 	if n == 0 || now.UnixMilli() < m.NextAttemptAt || !s.Online(m.Host) {
 		return nil
 	}
-	return s.begin(ctx, m, slot.UnixMilli())
+	return s.begin(ctx, m, slot.UnixMilli(), "")
 }
 
-// begin asks for the copy of a slot. Where there is nothing to copy, the slot is served.
-func (s *Service) begin(ctx context.Context, m store.Mirror, slot int64) error {
-	o, err := s.Jobs.CopySelection(ctx, m.Host, m.Repository, topics.Operation{To: string(m.Target)})
-	if errors.Is(err, jobs.ErrNothingToCopy) {
-		m.Served, m.Attempt, m.NextAttemptAt = slot, 0, 0
-		return s.Store.PutMirrorServed(ctx, m)
-	} else if err != nil {
+// begin asks for the copy of a slot, at the next place after one; "" is before the first.
+// Where there is nothing more to copy, the slot is served.
+func (s *Service) begin(ctx context.Context, m store.Mirror, slot int64, after topics.HostID) error {
+	at, err := s.places(ctx, m)
+	if err != nil {
 		return err
 	}
-	j, _, err := s.Jobs.AskAt(ctx, store.Plane, jobs.Order{Host: m.Host, Kind: topics.CopyJob, Repository: m.Repository, Operation: o})
-	if err != nil { // a person has to do something, which the mirror's lag tells; it is tried again at the next slot
-		s.Log.Warn("a copy into a mirror cannot be asked for", "repository", m.Repository, "host", m.Host, "err", err)
-		m.Served, m.Attempt, m.NextAttemptAt = slot, 0, 0
-		return s.Store.PutMirrorServed(ctx, m)
+	for _, place := range at {
+		if after != "" && place <= after {
+			continue
+		}
+		o := jobs.Order{Host: m.Host, Kind: topics.CopyJob, Repository: m.Repository}
+		if place != m.Host {
+			o.Place = place
+		}
+		o.Operation, err = s.Jobs.CopySelection(ctx, cmp.Or(place, m.Host), m.Repository, topics.Operation{To: string(m.Target)})
+		if errors.Is(err, jobs.ErrNothingToCopy) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		j, _, err := s.Jobs.AskAt(ctx, store.Plane, o)
+		if err != nil { // a person has to do something, which the mirror's lag tells; it is tried again at the next slot
+			s.Log.Warn("a copy into a mirror cannot be asked for", "repository", m.Repository, "host", m.Host, "place", place, "err", err)
+			continue
+		}
+		m.RunJob, m.RunSlot = j.ID, slot
+		if err := s.Store.PutMirrorServed(ctx, m); err != nil {
+			return err
+		}
+		s.Log.Info("a copy into a mirror begins", "repository", m.Repository, "host", m.Host, "place", place, "job", j.ID)
+		s.Changed(m.Host)
+		return nil
 	}
-	m.RunJob, m.RunSlot = j.ID, slot
-	if err := s.Store.PutMirrorServed(ctx, m); err != nil {
-		return err
-	}
-	s.Log.Info("a copy into a mirror begins", "repository", m.Repository, "host", m.Host, "job", j.ID)
-	s.Changed(m.Host)
-	return nil
+	m.Served, m.Attempt, m.NextAttemptAt, m.RunJob = max(m.Served, slot), 0, 0, ""
+	return s.Store.PutMirrorServed(ctx, m)
 }
 
-// ended notes how the copy of a slot ended. One that failed of something that passes is tried
-// again; of one that named as many snapshots as a job can, more follow at once.
-func (s *Service) ended(m *store.Mirror, j store.Job) {
+// places lists the hosts at whose places the first repository is copied, in order: all where
+// there is one, if its address has {host}; else it is the one of whoever copies, which is "".
+func (s *Service) places(ctx context.Context, m store.Mirror) ([]topics.HostID, error) {
+	r, err := s.Store.Repository(ctx, m.Repository)
+	if err != nil || !location.PerHost(r.Location) {
+		return []topics.HostID{""}, err
+	}
+	rows, err := s.Store.Places(ctx, m.Repository)
+	var at []topics.HostID
+	for _, p := range rows {
+		if p.Host != "" && p.Ready() {
+			at = append(at, p.Host)
+		}
+	}
+	slices.Sort(at)
+	return at, err
+}
+
+// ended notes how the copy of a slot ended, and reports whether the slot is over at its place.
+// One that failed of something that passes is tried again; of one that named as many snapshots
+// as a job can, more follow at once.
+func (s *Service) ended(m *store.Mirror, j store.Job) bool {
 	done := j.State == topics.Succeeded || j.State == topics.Warnings
 	named := 0
 	if j.Operation.V != nil {
@@ -322,8 +361,9 @@ func (s *Service) ended(m *store.Mirror, j store.Job) {
 		m.Attempt++
 		m.NextAttemptAt = s.Now().Add(schedule.Backoff(m.Attempt)).UnixMilli()
 	default:
-		m.Served, m.Attempt, m.NextAttemptAt = max(m.Served, m.RunSlot), 0, 0
+		return true
 	}
+	return false
 }
 
 // A State is how a mirror is, for pages and programs.

@@ -21,7 +21,7 @@ type putMirrorIn struct {
 		To   *string `json:"to,omitempty" doc:"ID or name of the repository that the snapshots are copied to"`
 		Cron *string `json:"cron,omitempty" doc:"when: five fields, as 0 6 * * *, which is usual"`
 		Zone *string `json:"zone,omitempty" doc:"IANA name of the cron line's time zone; the control plane's if left out"`
-		Host *string `json:"host,omitempty" doc:"ID or name of the host that copies, which has both; the keeper of to if left out"`
+		Host *string `json:"host,omitempty" doc:"ID or name of the host that copies, which has both; left out, the keeper of to, or as before"`
 	}
 }
 

@@ -83,8 +83,8 @@ func (s *Pages) SaveMirror(w http.ResponseWriter, r *http.Request) error {
 		return layout.BadForm(err)
 	}
 	in := mirroring.Input{To: new(r.PostForm.Get("to")), Cron: new(r.PostForm.Get("cron"))}
-	if host := r.PostForm.Get("host"); host != "" {
-		in.Host = &host
+	if r.PostForm.Has("host") { // the empty one is the keeper
+		in.Host = new(r.PostForm.Get("host"))
 	}
 	if zone := r.PostForm.Get("zone"); zone != "" {
 		in.Zone = &zone
