@@ -131,10 +131,10 @@ func credentialOf(p url.Values, prefix string, kind storage.Kind, at string, wro
 			if !p.Has(prefix + "." + v.Name) {
 				continue
 			}
+		case v.Name == "RESTIC_KEY_HINT" && (kind != storage.Other || lines[v.Name] == ""): // no form shows it, so it stays
+			continue
 		case kind == storage.Other:
 			value, stays = lines[v.Name], slices.Contains(kept, v.Name)
-		case v.Name == "RESTIC_KEY_HINT":
-			continue
 		case !d.Has(v.Name):
 			value, stays = "", false
 		}
@@ -162,7 +162,11 @@ func withoutSecrets(text string) string {
 		}
 	}
 	slices.Sort(out)
-	return strings.Join(out, "=\n")
+	text = ""
+	for _, name := range out {
+		text += name + "=\n"
+	}
+	return text
 }
 
 // hidden is what was typed into a field of an address, without what may be a password in it.
