@@ -143,7 +143,7 @@ var arrows = []struct{ pkg, may, is string }{
 	{"controlplane/maintenance", "controlplane/field controlplane/jobs controlplane/repositories controlplane/retention" +
 		" controlplane/rights controlplane/schedule failpoint location store store/replacing store/reviews topics words",
 		"forgets, prunes and checks when it is time"},
-	{"controlplane/mend", "controlplane/outcome store topics words",
+	{"controlplane/mend", "controlplane/outcome store store/looks topics words",
 		"how a damaged repository is put in order, step by step"},
 	{"controlplane/metrics", "broker controlplane/fleet controlplane/health controlplane/hosts controlplane/jobs controlplane/notices" +
 		" controlplane/protection controlplane/space location store store/alerts store/gauges store/looks topics",

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,13 +95,13 @@ func (s *Store) MirrorLag(ctx context.Context, m Mirror) (mirrors.Lag, error) {
 }
 
 // MirrorSelection returns the snapshots that a copy into a mirror is to name; see
-// [mirrors.Selection].
+// [mirrors.Selection]. Where hosts have places of their own, it is of the place of m.Host.
 func (s *Store) MirrorSelection(ctx context.Context, m Mirror) (ids []string, nothing bool, err error) {
-	at, err := mirrored(ctx, s.r, m)
+	address, err := get[string](ctx, s.r, `SELECT location FROM repositories WHERE id = $1`, m.Repository)
 	if err != nil {
 		return nil, false, err
 	}
-	return mirrors.Selection(ctx, s.r, m, at, topics.MaxPaths)
+	return mirrors.Selection(ctx, s.r, m, places.Key(address, m.Host), topics.MaxPaths)
 }
 
 // mirrored returns the host at whose place the first repository is copied, "" where all
@@ -148,6 +149,45 @@ func (j journal) copied(job Job, at int64) error {
 			return err
 		}
 	}
+	good := done && c.Left == 0
+	if good {
+		var err error
+		if good, err = j.all(job); err != nil {
+			return fmt.Errorf("what the mirror of %s lacks: %w", job.Repository, err)
+		}
+	}
 	return mirrors.Note(j.ctx, j.tx, mirrors.Copy{Job: job.ID, Repository: job.Repository, Into: job.Other, Host: job.Host,
-		Good: done && c.Left == 0, OtherCuts: c.OtherCuts, At: at})
+		Good: good, OtherCuts: c.OtherCuts, At: at})
+}
+
+// all reports whether a copy was to bring all that a mirror lacked, and not some snapshots, or
+// those of one place of several.
+func (j journal) all(job Job) (bool, error) {
+	m := Mirror{Repository: job.Repository, Target: job.Other, Host: job.Host}
+	address, err := get[string](j.ctx, j.tx, `SELECT location FROM repositories WHERE id = $1`, m.Repository)
+	if err != nil {
+		return false, err
+	}
+	at, err := mirrored(j.ctx, j.tx, m)
+	if err != nil {
+		return false, err
+	}
+	lacking, err := mirrors.Lacking(j.ctx, j.tx, m, at)
+	if err != nil {
+		return false, err
+	}
+	var brought []string
+	if o := job.Operation.V; o != nil {
+		brought = o.Snapshots
+	}
+	if len(brought) == 0 { // all that is at its place
+		if brought, err = mirrors.Lacking(j.ctx, j.tx, m, places.Key(address, job.Where())); err != nil {
+			return false, err
+		}
+	}
+	came := map[string]bool{}
+	for _, id := range brought {
+		came[id] = true
+	}
+	return !slices.ContainsFunc(lacking, func(id string) bool { return !came[id] }), nil
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
@@ -121,5 +123,41 @@ func TestAHostsSnapshotsAreInRepositoriesInCare(t *testing.T) {
 			t.Fatal(err)
 		}
 		want("without "+string(id), map[bool]string{true: "b"}[id == g.Repository])
+	}
+}
+
+// TestACopyOfSomeSnapshotsIsNotOfAll: a mirror is good only after a copy that left none out.
+func TestACopyOfSomeSnapshotsIsNotOfAll(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	g := grouped(t, s, enrolled(t, s, "attic"))
+	second := topics.RepositoryID("mirror-0001")
+	if err := s.AddRepository(ctx, "test", Repository{ID: second, Name: "mirror", Location: "rest:https://mirror/"},
+		RepositoryAccess{URL: "rest:https://mirror/", Password: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	for _, id := range []string{a, b} {
+		must(s.w.ExecContext(ctx, `INSERT INTO snapshots (repository, id, time, hostname, paths, tags, username, tree, original, host,
+			job, source_group, ended_at, noted_at, seen_at, files, bytes) VALUES ($1, $2, 1, 'attic', '["/srv"]', '[]', 'root', '', '', $3,
+			'job', $4, 1, 1, 9, 1, 1)`, g.Repository, id, g.Host, g.ID))
+	}
+	m := Mirror{Repository: g.Repository, Target: second, Host: g.Host, Cron: "0 6 * * *", Zone: "UTC"}
+	if err := s.PutMirror(ctx, "anna", m); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		ids  []string
+		good bool
+	}{{[]string{a}, false}, {[]string{b, a}, true}, {nil, true}} {
+		job := Job{ID: topics.JobID("copy-000" + strings.Repeat("1", i+1)), Host: g.Host, Kind: topics.CopyJob, Repository: g.Repository,
+			Other: second, State: topics.Succeeded,
+			Operation: JSON[topics.Operation]{V: &topics.Operation{To: string(second), Snapshots: c.ids}},
+			Result:    JSON[topics.Result]{V: &topics.Result{Copy: &topics.Copied{}}}}
+		if err := s.tx(ctx, func(tx *sqlx.Tx) error { return newJournal(ctx, s, tx).copied(job, 50) }); err != nil {
+			t.Fatal(err)
+		}
+		if m := must(s.Mirror(ctx, g.Repository)); m.Job != job.ID || (m.GoodJob == job.ID) != c.good {
+			t.Errorf("after a copy of %d, %+v", len(c.ids), m)
+		}
 	}
 }

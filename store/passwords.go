@@ -219,7 +219,8 @@ func (s *Store) lookPassword(ctx context.Context, q sqlx.QueryerContext, c passw
 			Host: r.ID, ConfirmedAt: r.Confirmed, WaivedBy: r.WaivedBy}})
 	}
 	if l.Busy, err = all[Job](ctx, q, `SELECT j.* FROM jobs j LEFT JOIN password_change_hosts p ON p.change_id = $1 AND p.host = j.host
-		WHERE j.repository = $2 AND j.finished_at = 0 AND j.state <> 'queued' AND j.kind <> 'update' AND coalesce(p.waived_by, '') = ''
+		WHERE $2 IN (j.repository, j.other) AND j.finished_at = 0 AND j.state <> 'queued' AND j.kind <> 'update'
+			AND coalesce(p.waived_by, '') = ''
 			AND (j.queued_at <= $3 OR j.fired <> 0 AND j.heard_at <= coalesce(p.confirmed_at, 0))
 			AND j.id NOT IN (SELECT job FROM password_change_places WHERE change_id = $1) ORDER BY j.id`,
 		c.ID, c.Repository, c.SwitchedAt); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/controlplane/outcome"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/looks"
 	"github.com/restic-manager/restic-manager/topics"
 	"github.com/restic-manager/restic-manager/words"
 )
@@ -49,13 +50,9 @@ type Way struct {
 // Find returns the way for a repository from its jobs, the newest first: those that check or
 // repair; others are passed over.
 func Find(list []store.Job) Way {
-	var check store.Job
+	check, n := telling(list)
 	var after []store.Job // what was done since, the newest first
-	for _, j := range list {
-		if j.Kind == topics.CheckJob && j.State.Ended() && j.Result.V != nil && j.Result.V.Check != nil {
-			check = j
-			break
-		}
+	for _, j := range list[:n] {
 		if j.Kind == topics.CheckJob && !j.State.Ended() || j.Kind == topics.RepairJob && (!j.State.Ended() || j.State == topics.Succeeded) {
 			after = append(after, j)
 		}
@@ -147,6 +144,30 @@ func Find(list []store.Job) Way {
 		way.Steps = append(way.Steps, *s)
 	}
 	return way
+}
+
+// telling returns the check that says how the repository is, and how many jobs came after it:
+// the last that found damage, unless later ones looked at all that it had looked at and found
+// none; else the last. Without a check all jobs count.
+func telling(list []store.Job) (check store.Job, after int) {
+	after = len(list)
+	var clean []looks.Scope
+	for i, j := range list {
+		if j.Kind != topics.CheckJob || !j.State.Ended() || j.Result.V == nil || j.Result.V.Check == nil {
+			continue
+		}
+		if check.ID == "" {
+			check, after = j, i
+		}
+		e := looks.Ended{Kind: j.Kind, Operation: j.Operation.V, State: j.State, Cause: j.Cause, Result: j.Result.V}
+		if whole, good := looks.Cleared(e); good {
+			clean = append(clean, whole)
+		}
+		if found, bad := looks.Found(e); bad && !found.Covered(clean) {
+			return j, i
+		}
+	}
+	return check, after
 }
 
 // settle says how far a step is by the jobs since the check: a repair of what, or one of

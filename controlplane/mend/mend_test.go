@@ -64,6 +64,8 @@ func TestTheWayFromDamageToWhole(t *testing.T) {
 	if s := Find(list).Steps[5]; !s.Ask.ReadData {
 		t.Error("a smaller check is to show that it is whole")
 	}
+	add(job("check-quick", topics.CheckJob, topics.Succeeded, 65, topics.Operation{}, checked(topics.Checked{})))
+	want(false, "done", "done", "done", "done", "done", "now") // the data was damaged, and it has not looked at that
 	add(job("check-2", topics.CheckJob, topics.Succeeded, 70, topics.Operation{ReadData: true}, checked(topics.Checked{})))
 	want(true, "done")
 }

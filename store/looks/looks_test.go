@@ -151,7 +151,7 @@ func TestDamageIsClearedByAChecksAsLarge(t *testing.T) {
 		{"3/12", []Scope{All}, true},
 		{"13/12", []Scope{"1/12"}, false},
 	} {
-		if got := c.found.covered(c.clean); got != c.want {
+		if got := c.found.Covered(c.clean); got != c.want {
 			t.Errorf("damage in %s after clean checks of %v is cleared: %t, want %t", c.found, c.clean, got, c.want)
 		}
 	}

@@ -188,7 +188,7 @@ func noteDamage(ctx context.Context, tx *sqlx.Tx, e Ended, at, clock int64) (mov
 	if slices.Contains(clean, whole) {
 		return false, nil
 	}
-	if clean = append(clean, whole); was.Scope.covered(clean) {
+	if clean = append(clean, whole); was.Scope.Covered(clean) {
 		_, err = tx.ExecContext(ctx, `DELETE FROM repository_damage WHERE repository = $1 AND place = $2`, e.Repository, place.Host)
 		return true, err
 	}

@@ -60,9 +60,9 @@ func (s Scope) join(t Scope) Scope {
 	return All
 }
 
-// covered reports whether checks of the scopes in list have together looked at
+// Covered reports whether checks of the scopes in list have together looked at
 // everything that s stands for.
-func (s Scope) covered(list []Scope) bool {
+func (s Scope) Covered(list []Scope) bool {
 	if slices.ContainsFunc(list, func(t Scope) bool { return t.holds(s) }) {
 		return true
 	}

@@ -131,6 +131,11 @@ func LagOf(ctx context.Context, q sqlx.QueryerContext, m Mirror, at topics.HostI
 	return l, err
 }
 
+// Lacking lists the snapshots that a mirror lacks, as LagOf counts them.
+func Lacking(ctx context.Context, q sqlx.QueryerContext, m Mirror, at topics.HostID) (ids []string, err error) {
+	return ids, sqlx.SelectContext(ctx, q, &ids, `SELECT s.id`+of+`AND NOT (`+has+` OR `+forgot+`) ORDER BY s.id`, m.Repository, m.Target, at)
+}
+
 // Selection returns the snapshots that a copy is to name: none, which is all, unless some
 // were forgotten in the mirror by our own rules and would come back. Then they are those that
 // are not, first what the mirror lacks, the newest first, at most so many. nothing says that
