@@ -95,7 +95,7 @@ func (t *tries) take(line string, in bounds, op operation, now time.Time) (ours 
 		}
 	}
 	if !strings.Contains(line, " returned error, retrying after ") { // sooner found than that it does not match
-		return false, nil
+		return t.goesOn(line, in, op, now)
 	}
 	m := retried.FindStringSubmatch(line)
 	if m == nil {
