@@ -85,20 +85,3 @@ func TestEveryKindIsAskedForByTheContract(t *testing.T) {
 		}
 	}
 }
-
-// A password is changed, and its change goes on, by calls without a body.
-func TestAPasswordIsChangedByACallWithoutABody(t *testing.T) {
-	w := newWorld(t)
-	g := w.enrol("attic").group("letters")
-	c := w.program(store.Admin)
-	path := "/api/repositories/" + string(g.Repository) + "/password"
-	var made struct{ State, Password string }
-	if r := c.do("POST", path, nil); r.StatusCode != 202 {
-		t.Errorf("%s %s", r.Status, r.text)
-	} else if r.json(t, &made); made.State != "adding" || len(made.Password) < 20 {
-		t.Errorf("it is %+v", made)
-	}
-	if r := c.do("POST", path+"/go-on", nil); r.StatusCode != 409 {
-		t.Errorf("it goes on before it waits for anybody: %s %s", r.Status, r.text)
-	}
-}

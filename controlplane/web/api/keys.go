@@ -16,7 +16,7 @@ type passwordIn struct {
 	Body struct {
 		Password *string `json:"password,omitempty" maxLength:"1000" doc:"the new one; left out is one that is made here"`
 		Patient  bool    `json:"patient,omitempty" doc:"the old key stays until no kept copy of the control plane's database knows it alone"`
-	} `required:"false"`
+	}
 }
 
 // A passwordPlaceJSON is how far a change is at one place of the repository.
@@ -119,7 +119,7 @@ type goOnIn struct {
 	ID   topics.RepositoryID `path:"id"`
 	Body struct {
 		Hosts []topics.HostID `json:"hosts,omitempty" maxItems:"1000" doc:"without which it goes on; none is all that are outstanding"`
-	} `required:"false"`
+	}
 }
 
 // GoOnPassword has the change go on without hosts that have not confirmed.
