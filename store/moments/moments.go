@@ -132,10 +132,11 @@ func Groups(ctx context.Context, q sqlx.QueryerContext, repository topics.Reposi
 	return ids, err
 }
 
-// Repositories lists the repositories in which a host has snapshots.
+// Repositories lists the repositories in which a host has snapshots, without those that are
+// out of care.
 func Repositories(ctx context.Context, q sqlx.QueryerContext, host topics.HostID) (ids []topics.RepositoryID, err error) {
-	err = sqlx.SelectContext(ctx, q, &ids, `SELECT DISTINCT repository FROM snapshots WHERE host = $1 AND gone_at = 0
-		ORDER BY repository`, host)
+	err = sqlx.SelectContext(ctx, q, &ids, `SELECT DISTINCT n.repository FROM snapshots n JOIN repositories r ON r.id = n.repository
+		AND r.removed_at = 0 WHERE n.host = $1 AND n.gone_at = 0 ORDER BY n.repository`, host)
 	return ids, err
 }
 
