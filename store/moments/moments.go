@@ -43,7 +43,8 @@ func (f Filter) where() (cond string, args []any) {
 			cond, args = cond+c.cond, append(args, c.v)
 		}
 	}
-	return cond, args
+	// What is out of care is not asked for.
+	return cond + ` AND EXISTS (SELECT 1 FROM repositories r WHERE r.id = n.repository AND r.removed_at = 0)`, args
 }
 
 // A Place is a place in a list, after which a page begins: the time and ID of a
