@@ -374,7 +374,8 @@ func TestARepositoryIsRepairedStepByStep(t *testing.T) {
 		b.Click(fmt.Sprintf("#step-%d form button", n))
 		b.AwaitPath("/jobs/")
 		job = strings.TrimPrefix(b.Path(), "/jobs/")
-		world.Await(t, "the job of "+button+" to end", func() error {
+		// Restic 0.14 asks ten times for each thing that is not there, with longer and longer pauses.
+		world.AwaitWithin(t, 8*time.Minute, "the job of "+button+" to end", func() error {
 			if !w.Job(job).ended() {
 				return errors.New("it goes on")
 			}
