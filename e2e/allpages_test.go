@@ -175,7 +175,7 @@ func TestEveryPageIsForEverybody(t *testing.T) {
 	b.Press("Change")
 	b.AwaitPath(page + "/edit")
 	b.AwaitText("#retention-preview", "2 stay")
-	b.Click("summary.lnk")
+	b.Click("section[aria-labelledby=re-h] summary.lnk")
 	b.set("#keep_within", "")
 	b.Fill("#keep_last", "1")
 	b.AwaitText("#retention-preview", "1 stays, 1 would be removed")
