@@ -273,9 +273,20 @@ func (x *examination) rest(ctx context.Context) {
 	case code >= 500:
 		x.ends(other(topics.CauseUnreachable, "The server answers that it cannot: %d %s.", code, http.StatusText(code)))
 		return
+	case code == http.StatusBadRequest:
+		if b, _, err := s.ask(ctx, http.MethodGet, "config"); err == nil && wantsTLS(b) {
+			x.ends(withoutTLS)
+			return
+		}
+		fallthrough
 	default:
 		x.ends(other(topics.CauseUnknown, "Somebody answers, and not as a REST server for restic does: %d %s. Look at address and path.", code,
 			http.StatusText(code)))
+		return
+	}
+	if b, _, err := s.ask(ctx, http.MethodGet, keysFolder+"/"); code == http.StatusOK && err == nil && isPage(b) {
+		x.ends(other(topics.CauseUnreachable, "A web page answers, and not a REST server for restic: a proxy in front of it may want a login. Look at "+
+			"address and path."))
 		return
 	}
 	x.found.Entered = true
@@ -301,6 +312,21 @@ func (x *examination) rest(ctx context.Context) {
 		}
 	}
 	x.ends(topics.Finding{State: topics.FindingEmpty, Message: "The path is there, and nothing is in it."})
+}
+
+// withoutTLS is said of a server that wants TLS and is asked without.
+var withoutTLS = other(topics.CauseUnreachable, "The server speaks TLS at this address: the URL begins with https:// then, not http://.")
+
+// wantsTLS reports whether a refusal is that of Go's servers, nginx or Apache to who speaks
+// plain HTTP where they speak TLS.
+func wantsTLS(refusal []byte) bool {
+	said := strings.ToLower(string(refusal))
+	return strings.Contains(said, "https server") || strings.Contains(said, "https port") || strings.Contains(said, "ssl-enabled server port")
+}
+
+// isPage reports whether an answer is made for people: a login, or some other site.
+func isPage(answer []byte) bool {
+	return strings.HasPrefix(http.DetectContentType(answer), "text/html")
 }
 
 // mayDeleteAtServer asks a REST server to delete what is not there: one that lets nothing be
@@ -389,6 +415,8 @@ func (x *examination) open(ctx context.Context, place Place) {
 	case e.Cause == topics.CauseNoRepository:
 		x.found.Reached = true
 		x.ends(x.nothing)
+	case strings.Contains(e.Message, "no credentials found"):
+		x.ends(other(e.Cause, "No access key is given, and the host has none of its own: no profile, no shared file, no instance role."))
 	default:
 		x.ends(other(e.Cause, "%s", e.Message))
 	}

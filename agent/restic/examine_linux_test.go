@@ -3,6 +3,8 @@ package restic
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -154,6 +156,39 @@ func TestAPlaceAtARESTServerThatIsNotThere(t *testing.T) {
 		s := httptest.NewServer(restServer(c.appendOnly, c.status))
 		is(t, c.what, w.look("rest:"+s.URL+"/x/", nil), c.state, c.cause, c.may, c.words)
 		s.Close()
+	}
+}
+
+func TestWhoeverAnswersInsteadOfTheStorageIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "<!DOCTYPE html><title>Sign in</title>")
+	}))
+	defer page.Close()
+	nginx := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, "<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>")
+	}))
+	defer nginx.Close()
+	secure := httptest.NewUnstartedServer(restServer(false, 0))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	key := map[string]topics.Secret{"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": restPassword}
+	plain := "http" + strings.TrimPrefix(secure.URL, "https")
+	for _, c := range []struct {
+		what, address string
+		cause         topics.Cause
+		words         string
+	}{
+		{"a login page for a REST server", "rest:" + page.URL + "/x/", topics.CauseUnreachable, "web page"},
+		{"a login page for S3", "s3:" + page.URL + "/bucket/x", topics.CauseUnreachable, "web page"},
+		{"a REST server with TLS, asked without", "rest:" + plain + "/x/", topics.CauseUnreachable, "begins with https://"},
+		{"nginx with TLS, asked without", "rest:" + nginx.URL + "/x/", topics.CauseUnreachable, "begins with https://"},
+		{"S3 with TLS, asked without", "s3:" + plain + "/bucket/x", topics.CauseUnreachable, "begins with https://"},
+	} {
+		is(t, c.what, w.look(c.address, key), topics.FindingOther, c.cause, "", c.words)
 	}
 }
 

@@ -223,6 +223,10 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 		}
 		return e
 	case x.Cancelled: // our own limit, most often of a server that does not answer
+		if t := o.tries.now(); t != nil { // what restic says once it is interrupted is not the reason: 0.19 calls the password wrong
+			cause = classify(t.Words, in)
+			line = "restic did not get into the repository in time. The storage's last words: " + t.Words
+		}
 		if cause == topics.CauseUnknown {
 			cause = topics.CauseUnreachable
 		}

@@ -72,6 +72,8 @@ type s3Answer struct {
 	Code    string `xml:"Code"`
 	Message string `xml:"Message"`
 	Region  string `xml:"Region"`
+
+	plain bool // it wants TLS, and was asked without
 }
 
 func (r *s3Answer) Error() string {
@@ -112,7 +114,7 @@ func (b *s3Bucket) ask(ctx context.Context, method, object string, query url.Val
 		}
 		no := &s3Answer{}
 		if xml.Unmarshal(body, no) != nil {
-			*no = s3Answer{}
+			*no = s3Answer{plain: answer.StatusCode == http.StatusBadRequest && wantsTLS(body)}
 		}
 		no.Status = answer.StatusCode
 		region := or(no.Region, answer.Header.Get("x-amz-bucket-region"))
@@ -195,9 +197,12 @@ func (x *examination) s3(ctx context.Context) {
 		return
 	}
 	defer b.client.CloseIdleConnections()
-	_, _, err := b.ask(ctx, http.MethodGet, b.prefix+"config", nil)
+	body, _, err := b.ask(ctx, http.MethodGet, b.prefix+"config", nil)
 	var no *s3Answer
 	switch {
+	case err == nil && isPage(body):
+		x.ends(other(topics.CauseUnreachable, "A web page answers, and not S3. Look at the endpoint: it is not the address of the console."))
+		return
 	case err == nil:
 	case !errors.As(err, &no):
 		x.ends(other(topics.CauseUnreachable, "%s", unanswered(ctx, err)))
@@ -262,6 +267,8 @@ func (x *examination) refusedByS3(no *s3Answer) {
 		x.ends(other(topics.CauseCredentials, "The server does not let this key in here: %v.", no))
 	case no.Status >= 500 || no.Status == http.StatusTooManyRequests:
 		x.ends(other(topics.CauseUnreachable, "The server answers that it cannot: %v.", no))
+	case no.plain:
+		x.ends(withoutTLS)
 	default:
 		x.ends(other(topics.CauseUnknown, "The server refuses: %v. Look at endpoint, bucket and region.", no))
 	}

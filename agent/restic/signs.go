@@ -170,6 +170,7 @@ var telling = []sign{
 	{topics.CauseCredentials, "requesttimetooskewed", "", "s3"},
 	{topics.CauseCredentials, "access to this bucket has been disabled", "", "minio: s3-error.go"},
 	{topics.CauseCredentials, "nocredentialproviders", "", "s3"},
+	{topics.CauseCredentials, "no credentials found", "", "restic/backend/s3 since 0.17"},
 	{topics.CauseCredentials, "no valid providers in chain", "", "s3"},
 	{topics.CauseCredentials, "backend: account & is empty", "", "restic/backend/b2, azure"},
 	{topics.CauseCredentials, "backend: key & is empty", "", "restic/backend/b2"},

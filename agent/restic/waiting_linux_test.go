@@ -410,3 +410,21 @@ func TestWhoLooksBesideACopyHasWhatIsPasted(t *testing.T) {
 		t.Errorf("it ended %+v", e)
 	}
 }
+
+// TestAnInterruptedResticIsNotAskedWhy: 0.19 calls the password wrong when it is interrupted
+// while it tries for keys that the storage does not list.
+func TestAnInterruptedResticIsNotAskedWhy(t *testing.T) {
+	t.Parallel()
+	w := standInOf(t, "0.19.1", func(run *standin.Run) {
+		run.Err("List(key) returned error, retrying after 32.7s: Decode: invalid character '<' looking for beginning of value")
+		<-run.Interrupted()
+		run.Err("Fatal: wrong password or no key found")
+		run.Exit(1)
+	})
+	w.b.Timing.Open = 300 * time.Millisecond
+	e := w.b.Exists(t.Context(), w.place, w.repo, w.sink)
+	w.want(e, topics.Failed, topics.CauseUnreachable)
+	if !strings.Contains(e.Message, "in time") || !strings.Contains(e.Message, "invalid character") {
+		t.Errorf("it says %q", e.Message)
+	}
+}
