@@ -149,6 +149,7 @@ type Timing struct {
 	Uplink      uplink.Timing
 	Rekey       rekey.Timing
 	Sweep       time.Duration // between two looks at what retention removes
+	Imports     time.Duration // between two looks at what imports still have in hand
 	Guard       time.Duration // between two looks at who is trusted no longer
 	HostLife    time.Duration // of the certificates of hosts
 	Consumer    time.Duration // between two looks whether connected consumers still may be
@@ -161,7 +162,7 @@ func DefaultTiming() Timing {
 		Schedule:  schedule.DefaultTiming(), Web: base.DefaultTiming(), Maintenance: maintenance.DefaultTiming(), Self: self.DefaultTiming(),
 		Upkeep: upkeep.DefaultTiming(), Alerts: alerts.DefaultTiming(), Delivery: delivery.DefaultTiming(),
 		Uplink: uplink.DefaultTiming(), Rekey: rekey.DefaultTiming(), Sweep: time.Hour,
-		Guard: time.Second, HostLife: enroll.HostLife, Consumer: 400 * time.Millisecond}
+		Imports: 5 * time.Second, Guard: time.Second, HostLife: enroll.HostLife, Consumer: 400 * time.Millisecond}
 }
 
 // A Plane is a control plane that is listening and not yet serving.
@@ -652,6 +653,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	g.Go(func() error { return p.answerDenials(gctx) })
 	g.Go(func() error { return p.watchConsumers(gctx) })
 	g.Go(func() error { return p.sweep(gctx) })
+	g.Go(func() error { return p.finishImports(gctx) })
 	g.Go(func() error { return p.space.Run(gctx) })
 	g.Go(func() error { return p.upkeep.Run(gctx) })
 	g.Go(func() error { return p.guard(gctx) })
@@ -768,6 +770,26 @@ func (p *Plane) sweepOnce(ctx context.Context) {
 		p.log.Error("erase what was removed long ago", "err", err)
 	case n > 0:
 		p.log.Info("erased what was removed more than thirty days ago", "rows", n)
+	}
+}
+
+// finishImports goes on with imports that were interrupted: when this program starts, and when
+// another one that began one has died.
+func (p *Plane) finishImports(ctx context.Context) error {
+	again := time.NewTicker(p.timing.Imports)
+	defer again.Stop()
+	for {
+		switch n, err := p.Store.FinishImports(ctx, ""); {
+		case err != nil && ctx.Err() == nil:
+			p.log.Error("finish imports", "err", err)
+		case n > 0:
+			p.decided()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+		}
 	}
 }
 

@@ -311,3 +311,107 @@ func TestWhatTookThePlaceOfOneThatWasTakenInGoesBackWithIt(t *testing.T) {
 		t.Errorf("its copy is %+v", n)
 	}
 }
+
+// An import goes in steps, so that others can write meanwhile. Whoever is killed between two of
+// them leaves one that is gone on with, and until then no rule is applied to the repository.
+func TestAnImportThatWasInterruptedIsFinished(t *testing.T) {
+	b := theBefore(t)
+	s, ctx, vault := b.s, t.Context(), b.g.Repository
+	const many = 1000
+	ids := nobodys(t, s, vault, many, func(i int) string { return `[]` })
+	taken := func() (n int) {
+		t.Helper()
+		for _, id := range ids {
+			if !b.snapshot(id).Foreign() {
+				n++
+			}
+		}
+		return n
+	}
+	step := func(id string) {
+		t.Helper()
+		if err := s.tx(ctx, func(tx *sqlx.Tx) error {
+			done, err := imports.Step(ctx, tx, id, func() bool { return true })
+			if done {
+				t.Error("one step did all")
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	busy := func() {
+		t.Helper()
+		_, planned := s.PlannedAt(ctx, vault, "")
+		_, second := s.Import(ctx, "berta", "second", vault, []imports.Choice{{Kin: b.kin("attic").Key, Group: b.g.ID}})
+		_, undo := s.UndoImport(ctx, "berta", vault, "first")
+		for i, err := range []error{planned, second} {
+			if !errors.Is(err, imports.ErrBusy) {
+				t.Errorf("%d meanwhile: %v", i, err)
+			}
+		}
+		if !errors.Is(undo, imports.ErrBusy) && !errors.Is(undo, imports.ErrUndone) {
+			t.Errorf("undone meanwhile: %v", undo)
+		}
+	}
+	finish := func(want int) {
+		t.Helper()
+		for _, n := range []int{1, 0} { // the second time nothing is in hand
+			if got, err := s.FinishImports(ctx, ""); err != nil || got != n {
+				t.Fatalf("gone on with %d, %v, want %d", got, err, n)
+			}
+		}
+		if n := taken(); n != want || b.facts().Snapshots != want {
+			t.Errorf("%d are taken in, the group has %d, want %d", n, b.facts().Snapshots, want)
+		}
+		if _, err := s.PlannedAt(ctx, vault, ""); err != nil {
+			t.Error(err)
+		}
+		var parts int
+		if err := s.r.Get(&parts, `SELECT count(*) FROM import_parts`); err != nil || parts != 0 {
+			t.Errorf("%d parts are left, %v", parts, err)
+		}
+	}
+	if _, err := s.beginImport(ctx, "anna", "first", vault, []imports.Choice{{Kin: b.kin("attic").Key, Group: b.g.ID}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := taken(); n != 0 {
+		t.Errorf("%d are taken in before the first step", n)
+	}
+	step("first")
+	if n := taken(); n == 0 || n == many {
+		t.Errorf("after a step %d are taken in", n)
+	}
+	busy()
+	// One that is removed meanwhile is not taken in, and not counted.
+	last := ids[0]
+	if _, err := s.w.Exec(`UPDATE snapshots SET gone_at = 5 WHERE id = $1`, last); err != nil {
+		t.Fatal(err)
+	}
+	finish(many - 1)
+	list, rows, err := s.Imports(ctx, vault)
+	if err != nil || len(list) != 1 || list[0].Snapshots != many-1 || list[0].Left != many-1 || list[0].Doing != "" || len(rows) != 1 {
+		t.Errorf("imports are %+v, rows %+v, %v", list, rows, err)
+	}
+	if n := b.snapshot(ids[1]); n.Imported != "first" || n.EndedAt != n.Time || n.BegunAt != n.Time || n.State != topics.Succeeded {
+		t.Errorf("one is %+v", n)
+	}
+	if _, err := s.beginUndo(ctx, "berta", vault, "first"); err != nil {
+		t.Fatal(err)
+	}
+	step("first")
+	if n := taken(); n == 0 || n >= many-1 {
+		t.Errorf("after a step of the undoing %d are taken in", n)
+	}
+	busy()
+	finish(0)
+	said := 0
+	for _, e := range must(s.AuditEntries(ctx, AuditFilter{}, 50)) {
+		if strings.HasPrefix(e.Action, "snapshots.import") {
+			said++
+		}
+	}
+	if said != 2 {
+		t.Errorf("the audit log has %d entries", said)
+	}
+}

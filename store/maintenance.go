@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/restic-manager/restic-manager/store/changes"
+	"github.com/restic-manager/restic-manager/store/imports"
 	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/replacing"
 	"github.com/restic-manager/restic-manager/store/reviews"
@@ -31,17 +33,33 @@ type Planned struct {
 	PinUntil   int64  `db:"pin_until"`    // the newest before such a replacement: until when it stays; 0 for no longer than rules say
 }
 
+// ErrImporting refuses to plan while an import of the repository is not done yet.
+var ErrImporting = imports.ErrBusy
+
 // PlannedSnapshots lists the snapshots of a repository, newest first. A group that was
 // removed is there as long as the rules are to go on for it. Where hosts have places of
 // their own, what was seen or is missing is by the last listing of a snapshot's own place.
 func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.RepositoryID) ([]Planned, error) {
-	return s.PlannedAt(ctx, repository, "")
+	return plannedAt(ctx, s.r, repository, "")
 }
 
 // PlannedAt lists those of the planned snapshots that are at the place of a host, and all
-// where all hosts share one.
-func (s *Store) PlannedAt(ctx context.Context, repository topics.RepositoryID, at topics.HostID) ([]Planned, error) {
-	r, err := s.Repository(ctx, repository)
+// where all hosts share one. It is ErrImporting while some snapshots of an import count and
+// others do not yet.
+func (s *Store) PlannedAt(ctx context.Context, repository topics.RepositoryID, at topics.HostID) (list []Planned, err error) {
+	tx, err := s.r.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("begin to read what is planned for: %w", err)
+	}
+	defer func() { err = errors.Join(err, ignoreDone(tx.Rollback())) }()
+	if err := imports.Idle(ctx, tx, repository); err != nil {
+		return nil, err
+	}
+	return plannedAt(ctx, tx, repository, at)
+}
+
+func plannedAt(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID, at topics.HostID) ([]Planned, error) {
+	r, err := get[Repository](ctx, q, `SELECT `+repositoryColumns+` FROM repositories WHERE id = $1`, repository)
 	if err != nil {
 		return nil, ignoreMissing(err)
 	}
@@ -52,7 +70,7 @@ func (s *Store) PlannedAt(ctx context.Context, repository topics.RepositoryID, a
 			AND l.host = ` + where + `), 0)`
 		narrowed = `($2 = '' OR ` + where + ` = $2)`
 	}
-	return all[Planned](ctx, s.r, `SELECT s.*, coalesce(g.name, x.name, '') AS group_name,
+	return all[Planned](ctx, q, `SELECT s.*, coalesce(g.name, x.name, '') AS group_name,
 			coalesce((SELECT name FROM host_names WHERE id = s.host AND s.job <> ''), s.hostname) AS host_name,
 			g.id IS NOT NULL OR coalesce(x.snapshots = 'retention', FALSE) AS group_there,
 			g.id IS NULL AND coalesce(x.snapshots = 'keep', FALSE) AS group_kept, coalesce(g.allow_empty, 0) <> 0 AS may_be_empty,

@@ -289,6 +289,9 @@ func (s *Service) Confirm(ctx context.Context, by string, id topics.RepositoryID
 	if err := k.check(choices); err != nil {
 		return "", nil, err
 	}
+	if _, err := s.Store.FinishImports(ctx, id); err != nil { // of somebody who was interrupted
+		return "", nil, err
+	}
 	name := topics.NewID(time.UnixMilli(s.Store.Now()))
 	rows, err := s.Store.Import(ctx, by, name, id, choices)
 	if err != nil {
@@ -307,6 +310,9 @@ func (s *Service) Confirm(ctx context.Context, by string, id topics.RepositoryID
 // Undo gives what an import took in back to nobody.
 func (s *Service) Undo(ctx context.Context, by string, id topics.RepositoryID, name string) error {
 	if _, err := repositories.Find(ctx, s.Store, id); err != nil {
+		return err
+	}
+	if _, err := s.Store.FinishImports(ctx, id); err != nil {
 		return err
 	}
 	hosts, err := s.Store.UndoImport(ctx, by, id, name)
@@ -336,6 +342,9 @@ func Why(err error) (title, say, do string) {
 	case errors.Is(err, imports.ErrGoing):
 		return "A job is about to remove or replace some of these snapshots", "It names them, so to undo the import would not keep them. " +
 			"Nothing was changed.", "Cancel that job, or wait for its end."
+	case errors.Is(err, imports.ErrBusy):
+		return "Snapshots of this repository are being taken in or given back", "That takes some seconds, and goes on by itself. " +
+			"Nothing was changed.", "Look again then."
 	case errors.Is(err, imports.ErrNoGroup):
 		return "There is no such source group", "It was removed meanwhile. Nothing was changed.", "Choose another one."
 	}

@@ -490,7 +490,9 @@ func (r *Runner) plan(ctx context.Context, run store.MaintenanceRun) error {
 			Message: "The listing before it was not whole, so nothing was removed."})
 	}
 	plan, err := retention.Decide(ctx, r.Store, repo, run.Where(), run.Approved, r.Now())
-	if err != nil {
+	if errors.Is(err, store.ErrImporting) {
+		return nil // the next look finds that it is done
+	} else if err != nil {
 		return err
 	}
 	run.Plan.V = &plan
