@@ -40,7 +40,7 @@ func TestWhatAServerAnswersIsNamed(t *testing.T) {
 	server.Config.ErrorLog = nil
 	w.repo.URL = topics.Secret("rest:" + server.URL + "/503 service unavailable/")
 	ends := map[string]topics.Cause{"401": topics.CauseCredentials, "403": topics.CauseCredentials, "407": topics.CauseCredentials,
-		"507": topics.CauseDiskFull, "400": topics.CauseUnknown, "413": topics.CauseUnknown, "418": topics.CauseUnknown,
+		"507": topics.CauseDiskFull, "400": topics.CauseUnknown, "413": topics.CauseUsage, "418": topics.CauseUnknown,
 		"cut": topics.CauseUnreachable, "page": topics.CauseUnreachable}
 	for code := range strings.FieldsSeq(passing) {
 		ends[code] = topics.CauseUnreachable

@@ -369,6 +369,7 @@ var telling = []sign{
 	{topics.CauseUsage, "not supported on windows", "", "restic/cmd_backup.go"},
 	{topics.CauseUsage, "authorization header is malformed", "", "minio: s3-error.go; another region's bucket"},
 	{topics.CauseUsage, "specified bucket is not valid", "", "minio: s3-error.go"},
+	{topics.CauseUsage, "", "413", "proxy, whose limit of a request's body is below a pack"},
 	{topics.CauseUsage, "301 moved permanently", "", "minio; another region's bucket"},
 	{topics.CauseUsage, "must be addressed using the specified endpoint", "", "s3; another region's bucket"},
 }

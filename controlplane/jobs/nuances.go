@@ -33,6 +33,7 @@ const (
 	configLocked  topics.Cause = "usage: rclone's configuration"
 	sshSetUp      topics.Cause = "usage: ssh's configuration"
 	sftpOff       topics.Cause = "usage: no SFTP"
+	tooLarge      topics.Cause = "usage: too large"
 	clockWrong    topics.Cause = "credentials: clock"
 	dailyCap      topics.Cause = "disk-full: daily cap"
 	namesGone     topics.Cause = "unreachable: names"
@@ -52,8 +53,8 @@ const (
 )
 
 // nuancesInOrder lists all, those first that are told by more.
-var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, clockWrong, dailyCap, namesGone,
-	pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere, noSnapshot, ownersLost, targetClosed,
+var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, tooLarge, clockWrong, dailyCap,
+	namesGone, pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere, noSnapshot, ownersLost, targetClosed,
 	shadowRights, shadowVolume, shadowService, heldOpen}
 
 // savedLive is what a backup has come to that read the files themselves.
@@ -145,6 +146,16 @@ var nuances = map[topics.Cause]nuance{
 				thenAgain,
 			},
 		}},
+	tooLarge: {topics.CauseUsage, []string{"413 request entity too large", "413 payload too large", "413 content too large", "(413)"}, Explanation{
+		Cause:  "A proxy in front of the repository's server takes no request of this size",
+		Effect: "The snapshot was not written. Snapshots made before are untouched.",
+		Remedies: []Remedy{
+			{Text: "Lift the proxy's limit of a request's body for the repository: client_max_body_size 0 in nginx, LimitRequestBody 0 in Apache. " +
+				"restic sends packs of 16 MiB and more, and an index may be larger."},
+			{Text: "If the proxy is not yours, ask its operator, or give the repository an address that leads past it.", Cure: CureRepository},
+			thenAgain,
+		},
+	}},
 	noRemote: {topics.CauseUsage, []string{"didn't find section in config file", "didn't find backend called"}, Explanation{
 		Cause:  "rclone on the host does not know this remote",
 		Effect: nothingSaved,

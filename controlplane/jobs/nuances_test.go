@@ -27,6 +27,8 @@ func TestAMessageThatNamesWhatToDoGetsItsOwnWords(t *testing.T) {
 		{topics.CauseUsage, "subprocess ssh: /root/.ssh/config: line 3: Bad configuration option: hostnam", sshSetUp, ".ssh/config"},
 		{topics.CauseUsage, "subprocess ssh: subsystem request failed on channel 0", sftpOff, "sshd_config"},
 		{topics.CauseUsage, `u@nas says something in the place of SFTP: "Welcome"`, sftpOff, "login scripts"},
+		{topics.CauseUsage, "unable to save snapshot: server response unexpected: 413 Request Entity Too Large (413)", tooLarge,
+			"client_max_body_size"},
 		{topics.CauseUsage, "unknown flag: --no-such-flag", "", ""},
 		{topics.CauseCredentials, "Stat: The difference between the request time and the server's time is too large.", clockWrong, "clock"},
 		{topics.CauseCredentials, "Stat: Access Denied.", "", ""},
