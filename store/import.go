@@ -59,9 +59,10 @@ func (s *Store) beginImport(ctx context.Context, actor, id string, repository to
 		if err := imports.Begin(ctx, tx, p); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, "snapshots.imported", string(repository), "import "+id+": "+imports.Said(p.Rows, func(r imports.Row) string {
+		whose := func(r imports.Row) string {
 			return "source group " + nameIn(ctx, tx, "source_groups", string(r.Group)) + " of host " + nameIn(ctx, tx, "hosts", string(r.Host))
-		}))
+		}
+		return s.audit(ctx, tx, actor, "snapshots.imported", string(repository), "import "+id+": "+imports.Said(p.Rows, whose))
 	})
 }
 

@@ -2,7 +2,9 @@ package store
 
 import (
 	"errors"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -413,5 +415,214 @@ func TestAnImportThatWasInterruptedIsFinished(t *testing.T) {
 	}
 	if said != 2 {
 		t.Errorf("the audit log has %d entries", said)
+	}
+}
+
+// Whoever can write to a repository can add a snapshot of any time. One that says it is older
+// than a listing that had it not is not taken in with those that were there before.
+func TestABackdatedSnapshotIsTakenInOnlyWhenSomebodySaysSo(t *testing.T) {
+	b := theBefore(t)
+	list := b.at("attic", 500, 400)
+	b.see(list...)
+	planted := b.at("attic", 450)
+	b.see(append(list, planted...)...)
+	k := b.kin("attic")
+	if len(k.List) != 3 || k.Backdated() != 1 || k.Later(0) != 1 || !k.List[1].Backdated {
+		t.Fatalf("nobody's are %+v", k)
+	}
+	n := b.snapshot(planted[0].ID)
+	if was := b.snapshot(list[0].ID); was.UnseenAt != 0 || was.FirstSeenAt == 0 || n.UnseenAt == 0 || n.FirstSeenAt <= n.UnseenAt {
+		t.Errorf("it was first seen %d and was not there %d; the one before %d and %d", n.FirstSeenAt, n.UnseenAt, was.FirstSeenAt,
+			was.UnseenAt)
+	}
+	// It stays so, whoever sees it again.
+	b.see(append(list, planted...)...)
+	if again := b.snapshot(planted[0].ID); again.UnseenAt != n.UnseenAt || again.FirstSeenAt != n.FirstSeenAt {
+		t.Errorf("seen again, it is %+v", again)
+	}
+	b.take(imports.Choice{Kin: k.Key, Group: b.g.ID, Shown: new(2)})
+	if !b.snapshot(planted[0].ID).Foreign() || b.snapshot(list[0].ID).Foreign() {
+		t.Error("it was taken in with the others")
+	}
+	if _, err := b.s.Import(t.Context(), "anna", "none", b.g.Repository, []imports.Choice{{Kin: k.Key, Group: b.g.ID}}); !errors.Is(err,
+		imports.ErrChanged) {
+		t.Errorf("by itself: %v", err)
+	}
+	// One of the time after the last listing is as good as any; clocks differ.
+	b.see(append(append(list, planted...), b.at("attic", 1)...)...)
+	if k := b.kin("attic"); k.Backdated() != 1 || k.Later(0) != 1 {
+		t.Errorf("then nobody's are %+v", k)
+	}
+	b.take(imports.Choice{Kin: k.Key, Group: b.g.ID, Newer: true, Shown: new(2)})
+	if b.snapshot(planted[0].ID).Foreign() {
+		t.Error("it was not taken in although somebody said so")
+	}
+}
+
+// What is confirmed is what was shown, not as many.
+func TestAChangeSinceSomebodyLookedIsSaid(t *testing.T) {
+	b := theBefore(t)
+	list := b.at("attic", 50, 40, 30)
+	b.see(list...)
+	k := b.kin("attic")
+	looked := b.s.Now()
+	seen := imports.Digest(looked, k.Part())
+	try := func(c imports.Choice) (more, fewer int, err error) {
+		c.Group = b.g.ID
+		if c.Kin == "" {
+			c.Kin = k.Key
+		}
+		_, err = b.s.Import(t.Context(), "anna", topics.NewID(time.Now()), b.g.Repository, []imports.Choice{c})
+		if e := new(imports.ChangedError); errors.As(err, &e) {
+			more, fewer = e.More, e.Fewer
+			if !errors.Is(err, imports.ErrChanged) {
+				t.Errorf("%v is not ErrChanged", err)
+			}
+		}
+		return more, fewer, err
+	}
+	for _, c := range []struct {
+		name        string
+		list        []topics.Snapshot
+		digest      string
+		more, fewer int
+	}{
+		{"one came", append(b.at("attic", 20), list...), seen, 1, 0},
+		{"one went", list[1:], seen, 0, 1},
+		{"one came and one went", append(b.at("attic", 20), list[1:]...), seen, 1, 1},
+		{"all are gone", nil, seen, 0, 3},
+		{"nonsense", list, "x", 3, 0},
+		{"others at the time", list, "3." + strings.Split(seen, ".")[1] + ".00", 0, 0},
+	} {
+		for b.s.Now() == looked { // a listing is later than the look
+		}
+		b.see(c.list...)
+		more, fewer, err := try(imports.Choice{Seen: c.digest, Newer: true})
+		if !errors.Is(err, imports.ErrChanged) || more != c.more || fewer != c.fewer {
+			t.Errorf("%s: %d more, %d fewer, %v", c.name, more, fewer, err)
+		}
+	}
+	if _, fewer, err := try(imports.Choice{Kin: "none", Seen: seen}); fewer != 3 {
+		t.Errorf("a row that is gone: %d fewer, %v", fewer, err)
+	}
+	b.see(list...)
+	if _, _, err := try(imports.Choice{Seen: seen, Newer: true}); err != nil {
+		t.Errorf("with what was shown: %v", err)
+	}
+}
+
+// A date or a number in the tags of each snapshot makes no row of each, and hides neither a
+// plan's name nor what is tagged as if it were ours.
+func TestTagsThatVaryAreFolded(t *testing.T) {
+	b := theBefore(t)
+	list := b.at("attic", numbers(1, 60)...)
+	for i := range list {
+		list[i].Tags = []string{"build-" + strconv.Itoa(i), "nightly"}
+		if i%3 == 0 {
+			list[i].Tags[1] = "weekly"
+		}
+		if i == 7 || i == 8 {
+			list[i].Tags = append(list[i].Tags, "plan="+strconv.Itoa(i))
+		}
+	}
+	b.see(list...)
+	said := map[string]int{}
+	var nightly imports.Kin
+	for _, k := range must(b.s.Kins(t.Context(), b.g.Repository)) {
+		said[strings.Join(k.Tags, " ")] = len(k.List)
+		if strings.Join(k.Tags, " ") == "nightly" {
+			nightly = k
+		}
+		if k.Varied == 0 {
+			t.Errorf("nothing varies of %+v", k)
+		}
+	}
+	if want := map[string]int{"nightly": 38, "weekly": 20, "nightly plan=…": 2}; !maps.Equal(said, want) {
+		t.Fatalf("rows are %v, want %v", said, want)
+	}
+	if nightly.Varied != 38 {
+		t.Errorf("%d tags vary", nightly.Varied)
+	}
+	b.take(imports.Choice{Kin: nightly.Key, Group: b.g.ID, Shown: new(38)})
+	if kins := must(b.s.Kins(t.Context(), b.g.Repository)); len(kins) < 2 || b.facts().Snapshots != 38 {
+		t.Errorf("then there are %d rows, and the group has %d", len(kins), b.facts().Snapshots)
+	}
+}
+
+func TestFewSetsOfTagsAreRowsOfTheirOwn(t *testing.T) {
+	b := theBefore(t)
+	list := b.at("attic", numbers(1, 24)...)
+	for i := range list {
+		list[i].Tags = []string{"t" + strconv.Itoa(i%12)}
+	}
+	b.see(list...)
+	if kins := must(b.s.Kins(t.Context(), b.g.Repository)); len(kins) != 12 || kins[0].Varied != 0 || len(kins[0].List) != 2 {
+		t.Errorf("rows are %+v", kins)
+	}
+}
+
+func numbers(from, to int) (list []int) {
+	for i := from; i <= to; i++ {
+		list = append(list, i)
+	}
+	return list
+}
+
+// A mirror that was copied before anybody took in what it was copied from holds copies, and is
+// not a repository of its own.
+func TestCopiesInAMirrorAreKnownAsSuch(t *testing.T) {
+	b := theBefore(t)
+	first, second := b.g.Repository, grouped(t, b.s, b.attic).Repository
+	list := b.at("attic", 50, 40, 30)
+	b.see(list...)
+	copies := slices.Clone(list)
+	for i := range copies {
+		copies[i].ID, copies[i].Original = id64(500+i), list[i].ID
+	}
+	forged := b.at("attic", 20)[0] // it says that it is a copy, and holds something else
+	forged.ID, forged.Original = id64(600), list[0].ID
+	mirror := func() {
+		j := b.list
+		j.Repository, j.QueuedAt = second, b.s.Now()
+		ran(b, b.s, j, b.s.Now(), whole(1, 4), topics.Report{Snapshots: append(slices.Clone(copies), forged)})
+		for now := b.s.Now(); b.s.Now() == now; {
+		}
+	}
+	mirror()
+	k := must(b.s.Kins(t.Context(), second))
+	if len(k) != 1 || k[0].Copies() != 3 || len(k[0].List) != 4 || !slices.Equal(k[0].From, []topics.RepositoryID{first}) ||
+		k[0].Counted != 0 {
+		t.Fatalf("in the mirror are %+v", k)
+	}
+	if back := must(b.s.Kins(t.Context(), first)); len(back) != 1 || back[0].Copies() != 0 {
+		t.Errorf("what it was copied from is %+v", back)
+	}
+	if _, err := b.s.Import(t.Context(), "anna", "mirrored", second, []imports.Choice{{Kin: k[0].Key, Group: b.g.ID,
+		Newer: true}}); err != nil {
+		t.Fatal(err)
+	}
+	is := func(id string) Snapshot { return must(b.s.SnapshotByID(t.Context(), second, id)) }
+	for _, c := range copies {
+		if n := is(c.ID); n.CopiedFrom != first || n.SourceGroup != b.g.ID || n.Imported != "mirrored" {
+			t.Errorf("a copy is %+v", n)
+		}
+	}
+	if n := is(forged.ID); n.CopiedFrom != "" {
+		t.Errorf("what only says so is %+v", n)
+	}
+	// The other way round: what counts already counts in the mirror from its next listing on.
+	if _, err := b.s.UndoImport(t.Context(), "anna", second, "mirrored"); err != nil {
+		t.Fatal(err)
+	}
+	if n := is(copies[0].ID); n.CopiedFrom != "" || !n.Foreign() {
+		t.Errorf("given back it is %+v", n)
+	}
+	b.take(imports.Choice{Kin: b.kin("attic").Key, Group: b.g.ID})
+	if k := must(b.s.Kins(t.Context(), second)); len(k) != 1 || k[0].Counted != 3 || len(k[0].List) != 1 {
+		t.Errorf("of what counts, the mirror has %+v", k)
+	}
+	mirror()
+	if n := is(copies[0].ID); n.CopiedFrom != first || n.Foreign() {
+		t.Errorf("after a listing it is %+v", n)
 	}
 }

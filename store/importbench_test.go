@@ -65,7 +65,8 @@ func nobodys(t testing.TB, s *Store, repository topics.RepositoryID, n int, tags
 	for i := range n {
 		sum := sha256.Sum256(fmt.Append(nil, i))
 		ids = append(ids, hex.EncodeToString(sum[:]))
-		if _, err := tx.Exec(`INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, username, tree, seen_at, files, bytes)
+		if _, err := tx.Exec(`INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, username, tree, seen_at, files,
+				bytes)
 			VALUES ($1, $2, '', '', $3, 'attic', '["/letters"]', $4, 'anna', $2, 1, 0, 0)`, repository, ids[i], 1_000_000+i*1000,
 			tags(i)); err != nil {
 			t.Fatal(err)

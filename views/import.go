@@ -20,6 +20,7 @@ type ImportRow struct {
 	Hostname       string
 	Place          string // the host at whose place they are, "" where all share one
 	Paths, Tags    []string
+	Varied         int // how many other tags they have, which vary from one to the next
 	Count          int // of those that can be taken in
 	Ahead          int // of others, which say that they were made in the future
 	Oldest, Newest When
@@ -27,7 +28,8 @@ type ImportRow struct {
 	Earlier        When     // when some like these were taken in before
 	Chosen         string   // the source group, "" to leave them as they are
 	Groups         []Option // that can be chosen
-	Newer          int      // of them, those newer than the first backup here of what is chosen
+	Newer          int      // of them, those newer than the first backup here of what is chosen, or backdated
+	Backdated      bool     // some say that they are older than a listing that had them not
 	TakeNewer      bool
 	NewGroup       string // URL of a form for a source group of their paths; "" if none is offered
 }
@@ -36,6 +38,7 @@ type ImportRow struct {
 type ImportReview struct {
 	Rows   []ImportChoice
 	Count  int
+	Doubts []string // what to make sure of first, sentences
 	Effect []string // sentences
 	Goes   bool     // some go by the rules
 }
@@ -45,6 +48,7 @@ type ImportChoice struct {
 	Key, Group, Text string
 	Newer            bool
 	Count            int
+	Digest           string // of what is shown of it
 }
 
 // An ImportDone is what was taken in at once.
@@ -56,6 +60,7 @@ type ImportDone struct {
 	Left      int
 	UndoneAt  When
 	UndoneBy  string
+	Doing     string // "taking" or "giving back" while that goes on
 	Snapshots int
 }
 

@@ -20,8 +20,8 @@ type repositoryImportCmd struct {
 	Proposed   bool              `help:"Choose every row as it is proposed."`
 	Assign     map[string]string `placeholder:"KEY=HOST/GROUP" help:"Choose a source group for the row of this key; can be repeated."`
 	Leave      []string          `placeholder:"KEY" help:"With --proposed: leave this row as it is."`
-	Newer      []string          `placeholder:"KEY" help:"Of this row, also what is newer than the first backup here."`
-	Confirm    bool              `help:"Take in what is chosen. Without it, only what would follow is said."`
+	Newer      []string          `placeholder:"KEY" help:"Of this row, also what is newer than the first backup here or backdated."`
+	Confirm    string            `placeholder:"DIGEST" help:"Take in what is chosen, as it was shown: what follows is said with the digest."`
 	Undo       string            `placeholder:"ID" help:"Give what an import took in back to nobody."`
 	database
 }
@@ -51,7 +51,7 @@ func (c *repositoryImportCmd) Run(ctx context.Context) error {
 			return err
 		}
 		if len(choices) == 0 {
-			if c.Confirm {
+			if c.Confirm != "" {
 				return errors.New("nothing is chosen; --proposed chooses what is proposed, --assign KEY=HOST/GROUP one row")
 			}
 			return c.show(k)
@@ -60,12 +60,15 @@ func (c *repositoryImportCmd) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, line := range follows.Words() {
+		for _, line := range append(k.Doubts(choices), follows.Words()...) {
 			say(os.Stdout, "%s", line)
 		}
-		if !c.Confirm {
-			say(os.Stdout, "Nothing is changed yet: --confirm takes in %d snapshots.", follows.Taken)
+		if c.Confirm == "" {
+			say(os.Stdout, "Nothing is changed yet: with the same choices, --confirm %s takes in %d snapshots.", k.Digest(choices), follows.Taken)
 			return nil
+		}
+		if err := k.Same(choices, c.Confirm); err != nil {
+			return told(err)
 		}
 		id, rows, err := service.Confirm(ctx, actor, r.ID, choices)
 		if err != nil {
@@ -103,7 +106,7 @@ func (c *repositoryImportCmd) choices(k importing.Known) (list []imports.Choice,
 			group = k.Groups[i].ID
 		}
 		if group != "" {
-			list = append(list, imports.Choice{Kin: p.Key, Group: group, Newer: slices.Contains(c.Newer, p.Key)})
+			list = append(list, imports.Choice{Kin: p.Key, Group: group, Newer: slices.Contains(c.Newer, p.Key), Seen: p.Seen})
 		}
 	}
 	for _, keys := range [][]string{keysOf(c.Assign), c.Leave, c.Newer} {
@@ -139,7 +142,11 @@ func (c *repositoryImportCmd) show(k importing.Known) error {
 		if p.Newer > 0 {
 			count += fmt.Sprintf(" (%d newer)", p.Newer)
 		}
-		return row(p.Key, p.Hostname, strings.Join(p.Paths, ","), strings.Join(p.Tags, ","), count, oldest, newest, group, p.Why)
+		tags := strings.Join(p.Tags, ",")
+		if p.Varied > 0 {
+			tags = strings.TrimPrefix(fmt.Sprintf("%s (%d that vary)", tags, p.Varied), " ")
+		}
+		return row(p.Key, p.Hostname, strings.Join(p.Paths, ","), tags, count, oldest, newest, group, p.Why)
 	}); err != nil {
 		return err
 	}

@@ -29,10 +29,11 @@ type Proposal struct {
 	imports.Kin
 	Fit
 	// Newer are those of them that are newer than the first backup that a job of ours made of
-	// the proposed group: a program that goes on beside us made them, or somebody planted them.
-	// They are taken in only if a person says so.
+	// the proposed group, or older than a listing that had them not: a program that goes on
+	// beside us made them, or somebody planted them. They are taken in only if a person says so.
 	Newer   int
-	Earlier int64 // when some of this kin were last taken in and it was not undone; 0 is never
+	Seen    string // the digest that says, with what is confirmed, what was shown
+	Earlier int64  // when some of this kin were last taken in and it was not undone; 0 is never
 }
 
 // Given is how many are taken in as it is proposed.
@@ -47,7 +48,9 @@ type Known struct {
 	Rows       []imports.Row
 	Hosts      map[topics.HostID]string // the names of hosts, and of groups
 	Names      map[topics.SourceGroupID]string
+	From       map[topics.RepositoryID]string // the names of repositories that some were copied from
 
+	at     int64
 	firsts map[topics.SourceGroupID]int64
 }
 
@@ -64,8 +67,12 @@ func (s *Service) Look(ctx context.Context, id topics.RepositoryID) (k Known, er
 	if k.Repository, err = repositories.Find(ctx, s.Store, id); err != nil {
 		return k, err
 	}
+	k.at = s.Store.Now()
 	kins, err := s.Store.Kins(ctx, id)
 	if err != nil {
+		return k, err
+	}
+	if k.From, err = s.from(ctx, kins); err != nil {
 		return k, err
 	}
 	if k.firsts, err = s.Store.FirstBackups(ctx, id); err != nil {
@@ -94,20 +101,74 @@ func (s *Service) Look(ctx context.Context, id topics.RepositoryID) (k Known, er
 	k.Groups = groups
 	earlier := k.earlier()
 	for i, f := range Fits(kins, hosts, groups) {
-		p := Proposal{Kin: kins[i], Fit: f, Earlier: earlier[kins[i].Key]}
+		p := Proposal{Kin: kins[i], Fit: f, Earlier: earlier[kins[i].Key], Seen: imports.Digest(k.at, kins[i].Part())}
 		if f.Group != "" {
-			if p.Newer = p.Since(k.firsts[f.Group]); p.Newer > 0 && p.Newer == len(p.List) {
-				p.Group, p.Newer = "", 0
-				p.Why = "All are newer than the first backup of ours: another program goes on beside us, or somebody planted them."
+			if p.Newer = p.Later(k.firsts[f.Group]); p.Newer > 0 && p.Newer == len(p.List) {
+				p.Group, p.Newer, p.Why, p.Doubt = "", 0, late(p.Kin), ""
 			}
 		}
-		if len(p.List) == 0 {
-			p.Group, p.Why = "", "They say that they were made in the future: set the clock of whoever makes them."
+		if k.say(&p); p.Group == "" {
+			p.Doubt = ""
 		}
 		k.Proposals = append(k.Proposals, p)
 	}
 	slices.SortFunc(k.Proposals, inOrder)
 	return k, nil
+}
+
+// late says why all of a kin are taken in only if a person says so.
+func late(k imports.Kin) string {
+	switch n := k.Backdated(); {
+	case n == len(k.List):
+		return "All came after a listing of the repository that had them not, and say that they are older: they were copied, or somebody " +
+			"planted them."
+	case n > 0:
+		return "All are newer than the first backup of ours, or came later than they say: another program goes on beside us, or somebody " +
+			"planted them."
+	}
+	return "All are newer than the first backup of ours: another program goes on beside us, or somebody planted them."
+}
+
+// say adds to why something is proposed what else is to be known of it.
+func (k Known) say(p *Proposal) {
+	n := func(n int) string { return words.Count(uint64(n), "is a copy", "are copies") }
+	var from []string
+	for _, r := range p.From {
+		from = append(from, k.From[r])
+	}
+	switch copies := p.Copies(); {
+	case len(p.List) == 0 && p.Counted > 0:
+		p.Group, p.Why = "", fmt.Sprintf("They are copies of snapshots in %s that count there: the next listing of this repository counts "+
+			"these, too.", few(from))
+	case len(p.List) == 0:
+		p.Group, p.Why = "", "They say that they were made in the future: set the clock of whoever makes them."
+	case copies > 0:
+		p.Why += fmt.Sprintf(" %s of snapshots in %s.", n(copies), few(from))
+	}
+	if len(p.List) > 0 && p.Counted > 0 {
+		p.Why += fmt.Sprintf(" %s besides of what counts in %s, which the next listing counts here, too.", n(p.Counted), few(from))
+	}
+	if back := p.Backdated(); back > 0 && p.Group != "" {
+		p.Why += " " + words.Count(uint64(back), "came", "came") + " after a listing that had them not, although they say that they are older."
+	}
+}
+
+// from are the names of the repositories that snapshots were copied from.
+func (s *Service) from(ctx context.Context, kins []imports.Kin) (map[topics.RepositoryID]string, error) {
+	names := map[topics.RepositoryID]string{}
+	for _, k := range kins {
+		for _, id := range k.From {
+			if names[id] != "" {
+				continue
+			}
+			r, err := s.Store.Repository(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			names[id] = r.Name
+		}
+	}
+	return names, nil
 }
 
 // groups are those that snapshots may be given to: of hosts that back up into the repository,
@@ -118,8 +179,7 @@ func (s *Service) groups(ctx context.Context, id topics.RepositoryID, kins []imp
 		return nil, err
 	}
 	for _, k := range kins {
-		list, _ := named(k, hosts)
-		for _, h := range list {
+		for _, h := range named(k, hosts).list {
 			if !slices.Contains(of, h.ID) {
 				of = append(of, h.ID)
 			}
@@ -156,10 +216,23 @@ func (k Known) earlier() map[string]int64 {
 func (k Known) Proposed() (list []imports.Choice) {
 	for _, p := range k.Proposals {
 		if p.Group != "" {
-			list = append(list, imports.Choice{Kin: p.Key, Group: p.Group, Shown: new(p.Given())})
+			list = append(list, imports.Choice{Kin: p.Key, Group: p.Group, Shown: new(p.Given()), Seen: p.Seen})
 		}
 	}
 	return list
+}
+
+// Doubts are what is to be known of choices before they are confirmed.
+func (k Known) Doubts(choices []imports.Choice) (said []string) {
+	for _, c := range choices {
+		i := slices.IndexFunc(k.Proposals, func(p Proposal) bool { return p.Key == c.Kin })
+		g := slices.IndexFunc(k.Groups, func(g Group) bool { return g.ID == c.Group })
+		if i >= 0 && g >= 0 && k.Groups[g].Host == k.Proposals[i].Host && k.Proposals[i].Doubt != "" &&
+			!slices.Contains(said, k.Proposals[i].Doubt) {
+			said = append(said, k.Proposals[i].Doubt)
+		}
+	}
+	return said
 }
 
 // Given is how many snapshots a choice takes in.
@@ -176,10 +249,53 @@ func (k Known) Given(c imports.Choice) int {
 func (k Known) Newer(kin string, group topics.SourceGroupID) int {
 	for _, p := range k.Proposals {
 		if p.Key == kin {
-			return p.Since(k.firsts[group])
+			return p.Later(k.firsts[group])
 		}
 	}
 	return 0
+}
+
+// Digest stands for choices and for the snapshots that each is about, as they are shown now.
+func (k Known) Digest(choices []imports.Choice) string {
+	return imports.Digest(k.at, k.parts(choices)...)
+}
+
+// Same returns an error, see Why, unless a digest is of the same choices and snapshots.
+func (k Known) Same(choices []imports.Choice, digest string) error {
+	return imports.Compare(digest, k.parts(choices)...)
+}
+
+func (k Known) parts(choices []imports.Choice) []imports.Part {
+	parts := make([]imports.Part, len(choices))
+	for i, c := range choices {
+		parts[i] = imports.Part{Said: fmt.Sprintf("%s %s %t", c.Kin, c.Group, c.Newer), List: k.kin(c.Kin).List}
+	}
+	return parts
+}
+
+// kin is the one of a key, without any snapshot if there is none.
+func (k Known) kin(key string) imports.Kin {
+	for _, p := range k.Proposals {
+		if p.Key == key {
+			return p.Kin
+		}
+	}
+	return imports.Kin{Key: key}
+}
+
+// changed returns an error if other snapshots were shown to whoever made choices.
+func (k Known) changed(choices []imports.Choice) error {
+	var all imports.ChangedError
+	for _, c := range choices {
+		var e *imports.ChangedError
+		if errors.As(c.Compare(k.kin(c.Kin)), &e) {
+			all.More, all.Fewer = all.More+e.More, all.Fewer+e.Fewer
+		}
+	}
+	if all.More+all.Fewer > 0 {
+		return &all
+	}
+	return nil
 }
 
 // check says what is wrong with choices.
@@ -207,8 +323,8 @@ func (k Known) check(choices []imports.Choice) error {
 		case p.Place != "" && p.Place != k.Groups[g].Host:
 			bad.Say("confirm", fmt.Sprintf("The snapshots %s are at the place of another host, which alone can restore them.", c.Kin))
 		case len(c.Given(p.Kin, k.firsts[c.Group])) == 0:
-			bad.Say("confirm", fmt.Sprintf("All of the snapshots %s are newer than the first backup of ours of this source group; say that "+
-				"those are taken in, too.", c.Kin))
+			bad.Say("confirm", fmt.Sprintf("All of the snapshots %s are newer than the first backup of ours of this source group, or came later "+
+				"than they say; say that those are taken in, too.", c.Kin))
 		}
 	}
 	return bad.Err()
@@ -228,6 +344,9 @@ type Consequence struct {
 
 // Weigh says what the rules of a repository do once choices are confirmed. Nothing is changed.
 func (s *Service) Weigh(ctx context.Context, k Known, choices []imports.Choice, now time.Time) (c Consequence, err error) {
+	if err := k.changed(choices); err != nil {
+		return c, err
+	}
 	if err := k.check(choices); err != nil {
 		return c, err
 	}
@@ -286,6 +405,9 @@ func (s *Service) Confirm(ctx context.Context, by string, id topics.RepositoryID
 	if err != nil {
 		return "", nil, err
 	}
+	if err := k.changed(choices); err != nil {
+		return "", nil, err
+	}
 	if err := k.check(choices); err != nil {
 		return "", nil, err
 	}
@@ -331,7 +453,11 @@ func (s *Service) changed(hosts ...topics.HostID) {
 
 // Why returns the sentence and the cure of an error of this package's, "" if it is none.
 func Why(err error) (title, say, do string) {
+	var changed *imports.ChangedError
 	switch {
+	case errors.As(err, &changed):
+		return "There are other snapshots by now", fmt.Sprintf("It changed since you looked: %d more, %d fewer. Nothing was taken in.",
+			changed.More, changed.Fewer), "Look again, and confirm what is there then."
 	case errors.Is(err, imports.ErrChanged):
 		return "There are other snapshots by now", "Since the list was shown, some came, went or were taken in. Nothing was changed.",
 			"Look at the list again, and confirm what is there."

@@ -29,25 +29,32 @@ type Group struct {
 
 // A Fit says which of a host's source groups snapshots are of, if that is known.
 type Fit struct {
-	Host  topics.HostID        // "" if none, or several, may have made them
-	Group topics.SourceGroupID // what is proposed; "" is to leave them as they are
-	Why   string               // a sentence
+	Host    topics.HostID        // "" if none, or several, may have made them
+	Name    string               // what that one is called here
+	Machine string               // what its machine calls itself, "" if not known
+	Group   topics.SourceGroupID // what is proposed; "" is to leave them as they are
+	Why     string               // one or more sentences
+	// Doubt is what is to be known before it is confirmed: only what people call the host here
+	// is the name that the snapshots have. "" is that its machine has that name.
+	Doubt string
 }
 
 // Fits matches snapshots with hosts, by name, and with their source groups, by paths, and by
 // tags where several have the same ones. What is in doubt is left as it is: whoever confirms
-// may know better. kins are all of one repository, and each has its fit at the same place.
+// may know better. The name that a machine gives itself is the one that snapshots have; where
+// only what people call a host here is the same, that is said. kins are all of one repository,
+// and each has its fit at the same place.
 func Fits(kins []imports.Kin, hosts []Host, groups []Group) []Fit {
 	fits := make([]Fit, len(kins))
 	short := map[topics.HostID][]string{} // the long names that only the short one of a host fits
-	exact := make([]bool, len(kins))
+	found := make([]candidates, len(kins))
 	for i, k := range kins {
-		var several []Host
-		several, exact[i] = named(k, hosts)
+		found[i] = named(k, hosts)
+		several := found[i].list
 		switch {
 		case len(several) == 1:
-			fits[i].Host = several[0].ID
-			if name := strings.ToLower(k.Hostname); !exact[i] && !slices.Contains(short[several[0].ID], name) {
+			fits[i].Host, fits[i].Name, fits[i].Machine = several[0].ID, several[0].Name, several[0].Hostname
+			if name := strings.ToLower(k.Hostname); !found[i].exact && !slices.Contains(short[several[0].ID], name) {
 				short[several[0].ID] = append(short[several[0].ID], name)
 			}
 		case len(several) > 1:
@@ -63,15 +70,29 @@ func Fits(kins []imports.Kin, hosts []Host, groups []Group) []Fit {
 		if f.Host == "" {
 			continue
 		}
-		if others := short[f.Host]; !exact[i] && len(others) > 1 {
-			f.Host, f.Why = "", fmt.Sprintf("One host may be any of %s.", strings.Join(others, ", "))
+		if others := short[f.Host]; !found[i].exact && len(others) > 1 {
+			*f = Fit{}
+			f.Why = fmt.Sprintf("One host may be any of %s.", strings.Join(others, ", "))
 			continue
 		}
 		if k.Place != "" && k.Place != f.Host {
-			f.Host, f.Why = "", "They are at the place of another host than the one of this name."
+			*f = Fit{Why: "They are at the place of another host than the one of this name."}
 			continue
 		}
 		fitGroup(f, k, groups)
+		switch h := found[i].list[0]; {
+		case !found[i].machine && f.Group != "":
+			f.Doubt = fmt.Sprintf("%s is only what people call the host here; ", h.Name)
+			if h.Hostname == "" {
+				f.Doubt += "what its machine calls itself is not known."
+			} else {
+				f.Doubt += fmt.Sprintf("its machine calls itself %s.", h.Hostname)
+			}
+			f.Doubt += " Make sure that these are its own, and not of another machine of that name."
+			f.Why = "The paths are the same. " + f.Doubt
+		case found[i].machine && !same(h.Name, k.Hostname):
+			f.Why += fmt.Sprintf(" The machine %s is the host %s here.", h.Hostname, h.Name)
+		}
 	}
 	return fits
 }
@@ -112,28 +133,38 @@ func fitGroup(f *Fit, k imports.Kin, groups []Group) {
 	}
 }
 
+// candidates are the hosts that may have made snapshots, by name.
+type candidates struct {
+	list    []Host
+	exact   bool // the whole name is theirs
+	machine bool // it is what the machine of the first one calls itself, or a form of that
+}
+
 // named are the hosts that may have made snapshots, by name: those of the whole name, else
 // those of which one name is the short form of the other, unless the machine is known by
-// another long name. exact is that the whole name is theirs.
-func named(k imports.Kin, hosts []Host) (list []Host, exact bool) {
+// another long name.
+func named(k imports.Kin, hosts []Host) (c candidates) {
 	if nobodys(k.Hostname) {
-		return nil, false
+		return c
 	}
 	for _, h := range hosts {
 		if same(k.Hostname, h.Name) || same(k.Hostname, h.Hostname) {
-			list = append(list, h)
+			c.list = append(c.list, h)
 		}
 	}
-	if len(list) > 0 {
-		return list, true
-	}
-	for _, h := range hosts {
-		fits := shortOf(k.Hostname, h.Name) || shortOf(k.Hostname, h.Hostname)
-		if fits && !apart(k.Hostname, h.Name) && !apart(k.Hostname, h.Hostname) {
-			list = append(list, h)
+	if c.exact = len(c.list) > 0; !c.exact {
+		for _, h := range hosts {
+			fits := shortOf(k.Hostname, h.Name) || shortOf(k.Hostname, h.Hostname)
+			if fits && !apart(k.Hostname, h.Name) && !apart(k.Hostname, h.Hostname) {
+				c.list = append(c.list, h)
+			}
 		}
 	}
-	return list, false
+	if len(c.list) > 0 {
+		h := c.list[0].Hostname
+		c.machine = same(k.Hostname, h) || shortOf(k.Hostname, h)
+	}
+	return c
 }
 
 // nobodys reports whether a host name is what machines are called that nobody has named: it
@@ -206,7 +237,9 @@ func tags(list []string, name string) bool {
 func names(list []Host) string {
 	said := make([]string, len(list))
 	for i, h := range list {
-		said[i] = h.Name
+		if said[i] = h.Name; h.Hostname != "" && !same(h.Name, h.Hostname) {
+			said[i] += " (its machine is " + h.Hostname + ")"
+		}
 	}
 	slices.Sort(said)
 	return few(said)

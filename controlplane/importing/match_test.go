@@ -93,6 +93,38 @@ func TestSnapshotsAreMatchedByHostNamePathsAndTags(t *testing.T) {
 	}
 }
 
+// Snapshots have the name that the machine gives itself. Where only what people call a host
+// here is the same, another machine may have made them, and both names are said.
+func TestADisplayNameAloneIsADoubt(t *testing.T) {
+	groups := []Group{{"g", "h", "var", []string{"/var"}, true}}
+	for _, c := range []struct {
+		name             string
+		display, machine string
+		hostname         string
+		doubt, why       string // parts
+	}{
+		{"the machine's name", "web1", "web1", "web1", "", "are the same."},
+		{"the machine's name, and another one here", "Shop", "web1", "web1", "", "The machine web1 is the host Shop here."},
+		{"its long form", "Shop", "web1", "web1.example.org", "", "The machine web1 is the host Shop here."},
+		{"the name here, and the short form of the machine's", "web1", "web1.example.org", "web1", "", "are the same."},
+		{"the name here alone", "web2", "web1", "web2", "its machine calls itself web1", "web2 is only what people call the host here"},
+		{"the name here alone, in its short form", "web2.example.org", "web1", "web2", "its machine calls itself web1",
+			"web2.example.org is only"},
+		{"a machine that never came", "web2", "", "web2", "is not known", "The paths are the same."},
+	} {
+		f := Fits([]imports.Kin{{Hostname: c.hostname, Paths: []string{"/var"}}}, []Host{{"h", c.display, c.machine}}, groups)[0]
+		if f.Group != "g" || f.Name != c.display || f.Machine != c.machine || (f.Doubt == "") != (c.doubt == "") ||
+			!strings.Contains(f.Doubt, c.doubt) || !strings.Contains(f.Why, c.why) || !strings.Contains(f.Why, f.Doubt) {
+			t.Errorf("%s: it is %+v", c.name, f)
+		}
+	}
+	hosts := []Host{{"h", "web2", "web1"}, {"other", "web1", "web3"}}
+	if f := Fits([]imports.Kin{{Hostname: "web1", Paths: []string{"/var"}}}, hosts, groups)[0]; f.Host != "" || f.Group != "" ||
+		!strings.Contains(f.Why, "web1 (its machine is web3), web2 (its machine is web1)") {
+		t.Errorf("a machine's name that is another host's here: %+v", f)
+	}
+}
+
 // Of two machines with long names, a host's short one can be either; the whole name is sure.
 func TestAShortNameOfTwoLongOnesIsNoMatch(t *testing.T) {
 	hosts := []Host{{"h", "web1", "web1"}}

@@ -49,9 +49,13 @@ func TestSnapshotsOfAnotherProgramAreTakenInOnceAPersonConfirmed(t *testing.T) {
 		Newer         int
 		Group         string `json:"source_group"`
 		Why           string
+		Digest        string
+		Machine       string
+		HostName      string `json:"host_name"`
 	}
 	type answer struct {
 		Proposals []proposal
+		More      int
 		Result    *struct{ Snapshots, Stay, Go, Held, Ours int }
 		Import    string
 	}
@@ -70,9 +74,12 @@ func TestSnapshotsOfAnotherProgramAreTakenInOnceAPersonConfirmed(t *testing.T) {
 	}
 	is := func(id string) store.Snapshot { return must(w.store.SnapshotByID(t.Context(), g.Repository, id)) }
 	asked := post(`{"repository":"`+vault+`"}`, 200)
-	key := map[string]string{}
+	key, digest := map[string]string{}, map[string]string{}
 	for _, p := range asked.Proposals {
-		key[p.Hostname+p.Paths[0]] = p.Key
+		key[p.Hostname+p.Paths[0]], digest[p.Hostname+p.Paths[0]] = p.Key, p.Digest
+		if p.Hostname == "attic" && (p.Machine != "host" || p.HostName != "attic") {
+			t.Errorf("its host is %+v", p)
+		}
 		want := map[string]proposal{"Attic/letters": {Snapshots: 1, Group: string(g.ID)},
 			"attic/letters": {Snapshots: 2, Newer: 1, Group: string(g.ID)},
 			"attic/photos":  {Snapshots: 1}, "barn/letters": {Snapshots: 1}}[p.Hostname+p.Paths[0]]
@@ -99,12 +106,28 @@ func TestSnapshotsOfAnotherProgramAreTakenInOnceAPersonConfirmed(t *testing.T) {
 	} {
 		post(body, status)
 	}
+	if some := post(`{"repository":"`+vault+`","limit":1,"offset":2}`, 200); len(some.Proposals) != 1 || some.More != 1 ||
+		some.Proposals[0].Key != asked.Proposals[2].Key {
+		t.Errorf("one of four is %+v", some)
+	}
+	if none := post(`{"repository":"`+vault+`","offset":9}`, 200); len(none.Proposals) != 0 || none.More != 0 {
+		t.Errorf("beyond the end are %+v", none)
+	}
+	// What is confirmed is what was shown.
+	list(append(all[1:], ours)...)
+	if r := program.do("POST", "/api/repositories/import", `{"repository":"`+vault+`","confirm":[`+
+		choice("Attic/letters", `,"digest":"`+digest["Attic/letters"]+`"`)+`]}`); r.StatusCode != 409 ||
+		!strings.Contains(r.text, "0 more, 1 fewer") {
+		t.Errorf("of one that is gone: %s %s", r.Status, r.text)
+	}
+	list(append(all, ours)...)
+	post(`{"repository":"`+vault+`","confirm":[`+choice("attic/letters", `,"digest":"2.m.0"`)+`]}`, 409)
 	// What the rules would do is said, and nothing is done.
 	if r := program.do("PUT", "/api"+page, `{"retention":{"keep_last":2}}`); r.StatusCode != 200 {
 		t.Fatalf("%s %s", r.Status, r.text)
 	}
 	confirm := `{"repository":"` + vault + `","confirm":[` + choice("Attic/letters", ``) + `,` +
-		choice("attic/letters", `,"newer":true,"snapshots":3`) + `]`
+		choice("attic/letters", `,"newer":true,"snapshots":3,"digest":"`+digest["attic/letters"]+`"`) + `]`
 	dry := post(confirm+`,"dry_run":true}`, 200)
 	if dry.Result == nil || dry.Result.Snapshots != 4 || dry.Result.Go+dry.Result.Held != 3 || dry.Result.Stay != 1 || dry.Import != "" ||
 		!is(all[0].ID).Foreign() {
@@ -147,17 +170,29 @@ func TestSnapshotsOfAnotherProgramAreTakenInOnceAPersonConfirmed(t *testing.T) {
 		t.Errorf("before the last word it is %+v", n)
 	}
 	send := url.Values{}
-	for _, m := range regexp.MustCompile(`<input type="hidden" name="([gcn]\.[0-9a-f]+)" value="([^"]*)"`).FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`<input type="hidden" name="([gcdn]\.[0-9a-f]+)" value="([^"]*)"`).FindAllStringSubmatch(text, -1) {
 		send.Set(m[1], m[2])
 	}
 	stale := url.Values{}
 	for name := range send {
 		stale.Set(name, send.Get(name))
 	}
-	stale.Set("c."+key["attic/letters"], "7")
-	if r := admin.do("POST", page+"/import", stale); r.StatusCode != 409 || !is(all[1].ID).Foreign() {
-		t.Errorf("of other snapshots than were shown: %s", r.Status)
+	for name, value := range map[string]string{"c.": "7", "d.": "9.m.0"} {
+		was := stale.Get(name + key["attic/letters"])
+		stale.Set(name+key["attic/letters"], value)
+		if r := admin.do("POST", page+"/import", stale); r.StatusCode != 409 || !is(all[1].ID).Foreign() {
+			t.Errorf("of other snapshots than were shown: %s", r.Status)
+		}
+		stale.Set(name+key["attic/letters"], was)
 	}
+	// One has gone and another, which is alike, has come since the page was shown.
+	swapped := made("9", "attic", "/letters", 58*24)
+	list(all[0], all[1], swapped, all[3], all[4], all[5], ours)
+	if r := admin.do("POST", page+"/import", send); r.StatusCode != 409 || !strings.Contains(r.text, "1 more, 1 fewer") ||
+		!is(all[1].ID).Foreign() {
+		t.Errorf("as many other ones: %s %s", r.Status, r.text)
+	}
+	list(append(all, ours)...)
 	if r := admin.do("POST", page+"/import", send); r.StatusCode != 303 {
 		t.Fatalf("take in: %s %s", r.Status, r.text)
 	}

@@ -5,12 +5,8 @@
 package imports
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,9 +16,7 @@ import (
 
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/drills"
-	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/store/prepared"
-	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -35,10 +29,6 @@ var (
 	ErrBusy    = errors.New("snapshots of this repository are just being taken in or given back")
 	ErrGoing   = errors.New("a job is about to remove or replace some of its snapshots")
 )
-
-// Slack is how far ahead of now a snapshot's time may be, in milliseconds, for it to be
-// taken in: what lies further says nothing about when it was made.
-const Slack = 2 * 60 * 60 * 1000
 
 // An Import is what a person took in at once. Moments are Unix milliseconds.
 type Import struct {
@@ -64,142 +54,6 @@ type Row struct {
 	Host       topics.HostID        `db:"host"`
 	Group      topics.SourceGroupID `db:"source_group"`
 	Snapshots  int                  `db:"snapshots"`
-}
-
-// A Foreign is one snapshot that no job of ours made.
-type Foreign struct {
-	ID   string
-	Time int64 // by the clock of whoever made it
-}
-
-// A Kin are the snapshots of a repository that no job of ours made and that have the same
-// host name, paths and tags, in any order; where hosts have places of their own, at the same
-// place.
-type Kin struct {
-	Key      string        // names these, whatever else is there
-	Hostname string        // as the snapshots have it
-	Paths    []string      // sorted
-	Tags     []string      // sorted
-	Place    topics.HostID // at whose place they are, "" where all share one
-	List     []Foreign     // the newest first
-	Ahead    int           // of others that are alike, which say that they were made in the future
-}
-
-// Since returns how many of them were made at or after a moment; all of none.
-func (k Kin) Since(at int64) int {
-	if at == 0 {
-		return 0
-	}
-	i := slices.IndexFunc(k.List, func(f Foreign) bool { return f.Time < at })
-	if i < 0 {
-		return len(k.List)
-	}
-	return i
-}
-
-// KeyOf is the key of snapshots that are alike.
-func KeyOf(hostname string, paths, tags []string, place topics.HostID) string {
-	body, err := json.Marshal([]any{hostname, sorted(paths), sorted(tags), place})
-	if err != nil {
-		panic(err) // strings always encode
-	}
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:8])
-}
-
-// sorted are the words in order, each once.
-func sorted(list []string) []string {
-	out := append([]string{}, list...)
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// Kins lists what is in a repository that nobody has taken in and no job of ours made, by
-// host name and paths.
-func Kins(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID, now int64) ([]Kin, error) {
-	var address string
-	if err := sqlx.GetContext(ctx, q, &address, `SELECT location FROM repositories WHERE id = $1`, repository); err != nil {
-		return nil, err
-	}
-	apart := !places.Shared(address)
-	var rows []struct {
-		ID       string        `db:"id"`
-		Time     int64         `db:"time"`
-		Hostname string        `db:"hostname"`
-		Paths    column.List   `db:"paths"`
-		Tags     column.List   `db:"tags"`
-		Place    topics.HostID `db:"place"`
-	}
-	if err := sqlx.SelectContext(ctx, q, &rows, `SELECT id, time, hostname, paths, tags, place FROM snapshots
-		WHERE repository = $1 AND gone_at = 0 AND job = '' ORDER BY time DESC, id`, repository); err != nil {
-		return nil, fmt.Errorf("snapshots that no job made: %w", err)
-	}
-	of := map[string]int{}
-	kins := []Kin{}
-	for _, r := range rows {
-		if !apart {
-			r.Place = ""
-		}
-		key := KeyOf(r.Hostname, r.Paths, r.Tags, r.Place)
-		i, known := of[key]
-		if !known {
-			i = len(kins)
-			of[key], kins = i, append(kins, Kin{Key: key, Hostname: r.Hostname, Paths: sorted(r.Paths), Tags: sorted(r.Tags), Place: r.Place})
-		}
-		if r.Time > now+Slack {
-			kins[i].Ahead++
-			continue
-		}
-		kins[i].List = append(kins[i].List, Foreign{r.ID, r.Time})
-	}
-	slices.SortFunc(kins, func(a, b Kin) int {
-		return cmp.Or(cmp.Compare(a.Hostname, b.Hostname), slices.Compare(a.Paths, b.Paths), slices.Compare(a.Tags, b.Tags),
-			cmp.Compare(a.Place, b.Place))
-	})
-	return kins, nil
-}
-
-// Firsts says when the first backup of each source group into a repository was made that a
-// job of ours made, also if that snapshot is gone.
-func Firsts(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) (map[topics.SourceGroupID]int64, error) {
-	var rows []struct {
-		Group topics.SourceGroupID `db:"source_group"`
-		At    int64                `db:"at"`
-	}
-	if err := sqlx.SelectContext(ctx, q, &rows, `SELECT source_group, min(time) AS at FROM snapshots WHERE repository = $1 AND job <> ''
-		AND imported = '' AND copied_from = '' AND source_group <> '' GROUP BY source_group`, repository); err != nil {
-		return nil, fmt.Errorf("first backups: %w", err)
-	}
-	at := make(map[topics.SourceGroupID]int64, len(rows))
-	for _, r := range rows {
-		at[r.Group] = r.At
-	}
-	return at, nil
-}
-
-// A Choice gives the snapshots of one kin to a source group.
-type Choice struct {
-	Kin   string
-	Group topics.SourceGroupID
-	Newer bool // those too that are newer than the group's first backup of ours
-	Shown *int // how many were shown to whoever chose; nil is any
-}
-
-// Given returns those of a kin that a choice takes, when the first backup of ours was made
-// at a moment; 0 is that there was none.
-func (c Choice) Given(k Kin, first int64) []Foreign {
-	if c.Newer {
-		return k.List
-	}
-	return k.List[k.Since(first):]
-}
-
-// MadeOf is what a snapshot of a source group's host has of an import. Nobody saw it being made, so
-// what counts is its own time, and none later than now.
-func MadeOf(id string, host topics.HostID, group topics.SourceGroupID, f Foreign, now int64) snapshots.Made {
-	at := max(min(f.Time, now), 1)
-	return snapshots.Made{Host: host, Job: topics.JobID(id), SourceGroup: group, QueuedAt: at, BegunAt: at, EndedAt: at,
-		State: topics.Succeeded, Imported: id}
 }
 
 // A Plan is what an import is to take in: rows, and the snapshots of each.
@@ -229,6 +83,9 @@ func PlanOf(ctx context.Context, q sqlx.QueryerContext, i Import, choices []Choi
 	for _, c := range choices {
 		k, there := of[c.Kin]
 		delete(of, c.Kin) // it is given once
+		if err := c.Compare(k); err != nil {
+			return p, err
+		}
 		list := c.Given(k, firsts[c.Group])
 		if !there || len(list) == 0 || c.Shown != nil && *c.Shown != len(list) {
 			return p, ErrChanged
@@ -322,8 +179,8 @@ func Idle(ctx context.Context, q sqlx.QueryerContext, repository topics.Reposito
 // InHand lists the imports of a repository that have something in hand, or of all if none is
 // named.
 func InHand(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) (ids []string, err error) {
-	return ids, sqlx.SelectContext(ctx, q, &ids, `SELECT id FROM imports WHERE doing <> '' AND ($1 = '' OR repository = $1) ORDER BY made_at, id`,
-		repository)
+	return ids, sqlx.SelectContext(ctx, q, &ids, `SELECT id FROM imports WHERE doing <> '' AND ($1 = '' OR repository = $1)
+		ORDER BY made_at, id`, repository)
 }
 
 // Step goes on with what an import has in hand, as far as there is time: enough says so. It is
@@ -334,9 +191,13 @@ func Step(ctx context.Context, tx *sqlx.Tx, id string, enough func() bool) (done
 		return false, err
 	}
 	many := prepared.In(tx)
+	from, err := sources(ctx, many, i.Repository)
+	if err != nil {
+		return false, err
+	}
 	for over := i.Doing == ""; !over; {
 		if i.Doing == Taking {
-			over, err = take(ctx, many, i)
+			over, err = take(ctx, many, i, from)
 		} else {
 			over, err = giveBack(ctx, many, i)
 		}
@@ -353,8 +214,8 @@ func Step(ctx context.Context, tx *sqlx.Tx, id string, enough func() bool) (done
 
 // take gives the next part of an import's snapshots to their source groups, with what MadeOf
 // says of each. They are known from then on, also if the import is undone. What was removed or
-// claimed meanwhile is left out.
-func take(ctx context.Context, tx prepared.Tx, i Import) (over bool, err error) {
+// claimed meanwhile is left out. Those that were copied from one of some repositories say so.
+func take(ctx context.Context, tx prepared.Tx, i Import, from column.List) (over bool, err error) {
 	var part struct {
 		Part      int                  `db:"part"`
 		Kin       string               `db:"kin"`
@@ -371,9 +232,10 @@ func take(ctx context.Context, tx prepared.Tx, i Import) (over bool, err error) 
 	}
 	done, err := tx.ExecContext(ctx, `UPDATE snapshots SET host = $1, job = $2, imported = $2, source_group = $3,
 		queued_at = max(min(time, $4), 1), begun_at = max(min(time, $4), 1), ended_at = max(min(time, $4), 1),
-		noted_at = max(min(time, $4), 1), state = $5, collapsed = 0, known_at = CASE WHEN known_at = 0 THEN $4 ELSE known_at END
-		WHERE repository = $6 AND +gone_at = 0 AND +job = '' AND id IN (SELECT value FROM json_each($7))`, part.Host, i.ID, part.Group, i.At,
-		topics.Succeeded, i.Repository, part.Snapshots)
+		noted_at = max(min(time, $4), 1), state = $5, collapsed = 0, known_at = CASE WHEN known_at = 0 THEN $4 ELSE known_at END,
+		copied_from = `+copyOf("snapshots", "$6")+`
+		WHERE repository = $7 AND +gone_at = 0 AND +job = '' AND id IN (SELECT value FROM json_each($8))`, part.Host, i.ID, part.Group, i.At,
+		topics.Succeeded, from, i.Repository, part.Snapshots)
 	if err != nil {
 		return false, fmt.Errorf("take in snapshots of import %s: %w", i.ID, err)
 	}

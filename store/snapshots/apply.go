@@ -92,7 +92,11 @@ func (p *progress) count(ctx context.Context, tx *sqlx.Tx, l *Listing, enough fu
 
 // apply enters what is listed.
 func (p *progress) apply(ctx context.Context, tx *sqlx.Tx, l Listing, enough func() bool) (err error) {
-	at := places{ctx, prepared.In(tx), l.Repository, nil}
+	at := places{ctx, prepared.In(tx), l.Repository, nil, 0}
+	if err := sqlx.GetContext(ctx, tx, &at.unseen, `SELECT coalesce(max(good_at), 0) FROM repository_looks WHERE repository = $1
+		AND kind = 'list' AND good_at <= $2 AND ($3 OR host = $4)`, l.Repository, l.QueuedAt, !l.Apart, l.Host); err != nil {
+		return err
+	}
 	if at.add, err = tx.PrepareNamedContext(ctx, insert+` ON CONFLICT (repository, id) DO NOTHING`); err != nil {
 		return err
 	}
@@ -154,6 +158,7 @@ func (p places) see(list []topics.Snapshot, l Listing) error {
 		if k, there := had[t.ID]; there {
 			err = p.correct(row, k)
 		} else {
+			row.FirstSeenAt, row.UnseenAt = l.At, p.unseen
 			_, err = p.found(row, l) // or it was removed while the listing ran
 		}
 		if err != nil {

@@ -76,7 +76,7 @@ func List(ctx context.Context, tx *sqlx.Tx, l Listing) (whole bool, losses []Los
 		return false, nil, err
 	}
 	gone = slices.DeleteFunc(gone, func(k known) bool { return silent(k) || l.unreadable(k.ID) })
-	p := places{ctx, prepared.In(tx), l.Repository, nil}
+	p := places{ctx, prepared.In(tx), l.Repository, nil, 0}
 	for _, k := range gone {
 		if _, err := p.tx.ExecContext(ctx, `UPDATE snapshots SET gone_at = $1 WHERE repository = $2 AND id = $3`, l.At, l.Repository,
 			k.ID); err != nil {
@@ -154,6 +154,7 @@ type places struct {
 	tx         prepared.Tx
 	repository topics.RepositoryID
 	add        *sqlx.NamedStmt // parsed once: with its triggers that takes longer than adding a row
+	unseen     int64           // when the last listing before it had ended
 }
 
 // found adds a snapshot that was not known to exist. One that was gone before the

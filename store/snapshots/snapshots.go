@@ -53,11 +53,15 @@ type Snapshot struct {
 	// it then: Job is that import's ID, and the moments are by the clock of whoever made it.
 	Imported string `db:"imported"`
 
-	Place   topics.HostID `db:"place"`    // see Where; "" if all hosts share one, or no listing saw it
-	SeenAt  int64         `db:"seen_at"`  // when a listing last had it; 0 if only the backup reported it
-	NotedAt int64         `db:"noted_at"` // when its job was heard to have made it
-	KnownAt int64         `db:"known_at"` // of a foreign one: when it was acknowledged; 0 is not
-	GoneAt  int64         `db:"gone_at"`  // when it was found missing or was removed; 0 while it exists
+	Place  topics.HostID `db:"place"`   // see Where; "" if all hosts share one, or no listing saw it
+	SeenAt int64         `db:"seen_at"` // when a listing last had it; 0 if only the backup reported it
+	// FirstSeenAt is when a listing first had it, and UnseenAt when the last one before that had
+	// ended, which had it not: 0 if none is known.
+	FirstSeenAt int64 `db:"first_seen_at"`
+	UnseenAt    int64 `db:"unseen_at"`
+	NotedAt     int64 `db:"noted_at"` // when its job was heard to have made it
+	KnownAt     int64 `db:"known_at"` // of a foreign one: when it was acknowledged; 0 is not
+	GoneAt      int64 `db:"gone_at"`  // when it was found missing or was removed; 0 while it exists
 
 	NamedBy        topics.JobID `db:"named_by"`        // a job that was to remove or replace it, however that ended
 	AcknowledgedAt int64        `db:"acknowledged_at"` // when an administrator took note that it is lost
@@ -136,10 +140,10 @@ var wholeID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 const insert = `INSERT INTO snapshots (repository, id, time, hostname, paths, tags, username, tree, original, host, job, source_group,
 	requested_by, queued_at, begun_at, ended_at, state, schedule, slot, files, bytes, told, seen_at, noted_at, gone_at, named_by,
-	place, imported)
+	place, imported, first_seen_at, unseen_at)
 	VALUES (:repository, :id, :time, :hostname, :paths, :tags, :username, :tree, :original, :host, :job, :source_group,
 	:requested_by, :queued_at, :begun_at, :ended_at, :state, :schedule, :slot, :files, :bytes, :told,
-	:seen_at, :noted_at, :gone_at, :named_by, :place, :imported)`
+	:seen_at, :noted_at, :gone_at, :named_by, :place, :imported, :first_seen_at, :unseen_at)`
 
 const setMade = `UPDATE snapshots SET host = :host, job = :job, source_group = :source_group, requested_by = :requested_by,
 	queued_at = :queued_at, begun_at = :begun_at, ended_at = :ended_at, state = :state, schedule = :schedule, slot = :slot,

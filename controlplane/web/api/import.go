@@ -18,8 +18,9 @@ import (
 type choiceIn struct {
 	Key       string               `json:"key" doc:"of the proposal"`
 	Group     topics.SourceGroupID `json:"source_group" doc:"ID of the source group that they are of from then on"`
-	Newer     bool                 `json:"newer,omitempty" doc:"those too that are newer than our first backup of it"`
+	Newer     bool                 `json:"newer,omitempty" doc:"those too that are newer than our first backup of it, or backdated"`
 	Snapshots *int                 `json:"snapshots,omitempty" doc:"as many as were shown; if there are others by now, nothing is done"`
+	Digest    string               `json:"digest,omitempty" doc:"of the proposal that was shown; if it has changed, nothing is done"`
 }
 
 type importIn struct {
@@ -28,6 +29,8 @@ type importIn struct {
 		Repository *string     `json:"repository,omitempty" doc:"ID or name of one that is there; left out, the other fields register one"`
 		Confirm    *[]choiceIn `json:"confirm,omitempty" doc:"what a person confirmed; left out, nothing is taken in"`
 		DryRun     *bool       `json:"dry_run,omitempty" doc:"with confirm: only say what the rules would do then"`
+		Limit      *int        `json:"limit,omitempty" minimum:"0" maximum:"1000" doc:"at most so many proposals; 200 if it is left out"`
+		Offset     *int        `json:"offset,omitempty" minimum:"0" doc:"leave out so many of them first"`
 	}
 }
 
@@ -36,16 +39,24 @@ type proposalJSON struct {
 	Key         string               `json:"key"`
 	Hostname    string               `json:"hostname"`
 	Paths       []string             `json:"paths" nullable:"false"`
-	Tags        []string             `json:"tags" nullable:"false"`
+	Tags        []string             `json:"tags" nullable:"false" doc:"plan=… stands for any that are as of our backups"`
+	Varied      int                  `json:"varied" doc:"how many other tags they have, which vary from one to the next, or 0"`
 	Place       topics.HostID        `json:"place" doc:"the host at whose place they are, or empty"`
 	Snapshots   int                  `json:"snapshots" doc:"how many are taken in if source_group is confirmed"`
-	Newer       int                  `json:"newer" doc:"others that are newer than our first backup of it, which are not"`
+	Newer       int                  `json:"newer" doc:"others that are newer than our first backup of it, or backdated, which are not"`
+	Backdated   int                  `json:"backdated" doc:"of all, those that say they are older than a listing that had them not"`
+	Copies      int                  `json:"copies" doc:"of all, those that are copies of snapshots in other repositories here"`
+	Counted     int                  `json:"counted" doc:"others: copies of what counts there, which the next listing counts here"`
 	Ahead       int                  `json:"ahead" doc:"others of the future, which cannot be"`
 	Oldest      *time.Time           `json:"oldest"`
 	Newest      *time.Time           `json:"newest"`
 	Host        topics.HostID        `json:"host" doc:"that seems to have made them, or empty"`
+	HostName    string               `json:"host_name" doc:"what that is called here, or empty"`
+	Machine     string               `json:"machine" doc:"what its machine calls itself, or empty"`
 	SourceGroup topics.SourceGroupID `json:"source_group" doc:"that they seem to be of, or empty if that is in doubt"`
 	Why         string               `json:"why"`
+	Doubt       string               `json:"doubt" doc:"what to make sure of before it is confirmed, or empty: its machine has another name"`
+	Digest      string               `json:"digest" doc:"of what is shown here, to be sent with what is confirmed"`
 	TakenBefore *time.Time           `json:"taken_before" doc:"when some of these were last taken in, or null"`
 }
 
@@ -76,6 +87,7 @@ type importOut struct {
 		Jobs       []topics.JobID      `json:"jobs" nullable:"false" doc:"that were asked for to list it; look again after they ended"`
 		Waits      string              `json:"waits" doc:"why no host could be asked to list it, or empty"`
 		Proposals  []proposalJSON      `json:"proposals" nullable:"false"`
+		More       int                 `json:"more" doc:"how many proposals come after these; offset leads to them"`
 		Groups     []choosableJSON     `json:"groups" nullable:"false" doc:"that can be chosen"`
 		Result     *consequenceJSON    `json:"result" doc:"of what was confirmed, else null"`
 		Import     string              `json:"import" doc:"ID of what was taken in, by which it is undone, or empty"`
@@ -132,7 +144,7 @@ func (a *API) ImportRepository(ctx context.Context, in *importIn) (*importOut, e
 	if b.Confirm != nil {
 		var choices []imports.Choice
 		for _, c := range *b.Confirm {
-			choices = append(choices, imports.Choice{Kin: c.Key, Group: c.Group, Newer: c.Newer, Shown: c.Snapshots})
+			choices = append(choices, imports.Choice{Kin: c.Key, Group: c.Group, Newer: c.Newer, Shown: c.Snapshots, Seen: c.Digest})
 		}
 		c, err := a.Imports.Weigh(ctx, known, choices, a.Now())
 		if err != nil {
@@ -149,8 +161,11 @@ func (a *API) ImportRepository(ctx context.Context, in *importIn) (*importOut, e
 		}
 	}
 	out.Body.Repository, out.Body.ListedAt = id, base.JSONTime(known.Repository.ListedAt)
-	out.Body.Proposals, out.Body.Groups = make([]proposalJSON, len(known.Proposals)), make([]choosableJSON, len(known.Groups))
-	for i, p := range known.Proposals {
+	shown := known.Proposals[min(valueOf(b.Offset, 0), len(known.Proposals)):]
+	out.Body.More = max(0, len(shown)-valueOf(b.Limit, shownProposals))
+	shown = shown[:len(shown)-out.Body.More]
+	out.Body.Proposals, out.Body.Groups = make([]proposalJSON, len(shown)), make([]choosableJSON, len(known.Groups))
+	for i, p := range shown {
 		out.Body.Proposals[i] = proposalOf(p)
 	}
 	for i, g := range known.Groups {
@@ -160,19 +175,37 @@ func (a *API) ImportRepository(ctx context.Context, in *importIn) (*importOut, e
 	return out, nil
 }
 
+// shownProposals is how many proposals an answer has unless more or fewer are asked for.
+const shownProposals = 200
+
+func valueOf(n *int, otherwise int) int {
+	if n == nil {
+		return otherwise
+	}
+	return *n
+}
+
 func proposalOf(p importing.Proposal) proposalJSON {
 	j := proposalJSON{
 		Key:         p.Key,
 		Hostname:    p.Hostname,
 		Paths:       filled(p.Paths),
 		Tags:        filled(p.Tags),
+		Varied:      p.Varied,
 		Place:       p.Place,
 		Snapshots:   p.Given(),
 		Newer:       p.Newer,
+		Backdated:   p.Backdated(),
+		Copies:      p.Copies(),
+		Counted:     p.Counted,
 		Ahead:       p.Ahead,
 		Host:        p.Host,
+		HostName:    p.Name,
+		Machine:     p.Machine,
 		SourceGroup: p.Group,
 		Why:         p.Why,
+		Doubt:       p.Doubt,
+		Digest:      p.Seen,
 		TakenBefore: base.JSONTime(p.Earlier),
 	}
 	if n := len(p.List); n > 0 {

@@ -23,6 +23,9 @@ import (
 // to choose from: so many in all, as long as some rows are left.
 const shownKins, fewKins, shownGroups = 100, 10, 20_000
 
+// shownTaken is how many rows of an import that was made are shown.
+const shownTaken = 50
+
 // rowsOf is how many rows the page has where so many source groups can be chosen.
 func rowsOf(groups int) int {
 	return max(fewKins, min(shownKins, shownGroups/max(1, groups)))
@@ -64,24 +67,24 @@ func (s *Pages) TakeIn(w http.ResponseWriter, r *http.Request) error {
 		return layout.BadForm(err)
 	}
 	id, ctx := base.RepositoryID(r), r.Context()
-	k, err := s.Imports.Look(ctx, id)
-	if err != nil {
-		return err
-	}
-	choices := chosen(k, r.PostForm)
-	for i, c := range choices {
-		n, err := strconv.Atoi(r.PostForm.Get("c." + c.Kin))
+	var choices []imports.Choice
+	for name := range r.PostForm { // also of rows that are gone meanwhile
+		key, is := strings.CutPrefix(name, "g.")
+		if !is {
+			continue
+		}
+		n, err := strconv.Atoi(r.PostForm.Get("c." + key))
 		if err != nil {
 			return layout.BadForm(err)
 		}
-		choices[i].Shown = &n
-	}
-	// A row that is gone meanwhile was confirmed as well.
-	for name := range r.PostForm {
-		if key, is := strings.CutPrefix(name, "g."); is && !slices.ContainsFunc(choices, func(c imports.Choice) bool { return c.Kin == key }) {
-			return imports.ErrChanged
+		c := imports.Choice{Kin: key, Group: topics.SourceGroupID(r.PostForm.Get(name)), Newer: r.PostForm.Get("n."+key) != "", Shown: &n,
+			Seen: r.PostForm.Get("d." + key)}
+		if c.Seen == "" {
+			return layout.BadForm(errors.New("a row without its digest"))
 		}
+		choices = append(choices, c)
 	}
+	slices.SortFunc(choices, func(a, b imports.Choice) int { return strings.Compare(a.Kin, b.Kin) })
 	if _, _, err := s.Imports.Confirm(ctx, session.Of(ctx).Name, id, choices); err != nil {
 		return layout.NotSavedHere("import", err)
 	}
@@ -116,8 +119,9 @@ func (s *Pages) importView(k importing.Known, f url.Values) views.Import {
 			v.More++
 			continue
 		}
-		row := views.ImportRow{Key: p.Key, Hostname: p.Hostname, Place: k.Hosts[p.Place], Paths: p.Paths, Tags: p.Tags, Count: len(p.List),
-			Ahead: p.Ahead, Why: p.Why, Earlier: s.When(p.Earlier), Chosen: string(p.Group), TakeNewer: f.Get("n."+p.Key) != ""}
+		row := views.ImportRow{Key: p.Key, Hostname: p.Hostname, Place: k.Hosts[p.Place], Paths: p.Paths, Tags: p.Tags, Varied: p.Varied,
+			Count: len(p.List), Ahead: p.Ahead, Backdated: p.Backdated() > 0, Why: p.Why, Earlier: s.When(p.Earlier), Chosen: string(p.Group),
+			TakeNewer: f.Get("n."+p.Key) != ""}
 		if f.Has("g." + p.Key) {
 			row.Chosen = f.Get("g." + p.Key)
 		}
@@ -138,12 +142,19 @@ func (s *Pages) importView(k importing.Known, f url.Values) views.Import {
 		v.Rows = append(v.Rows, row)
 	}
 	for _, i := range k.Imports {
-		d := views.ImportDone{ID: i.ID, At: s.When(i.At), By: i.By, Left: i.Left, Snapshots: i.Snapshots, UndoneAt: s.When(i.UndoneAt),
-			UndoneBy: i.UndoneBy}
+		d := views.ImportDone{Doing: i.Doing, ID: i.ID, At: s.When(i.At), By: i.By, Left: i.Left, Snapshots: i.Snapshots,
+			UndoneAt: s.When(i.UndoneAt), UndoneBy: i.UndoneBy}
+		n := 0
 		for _, r := range k.Rows {
 			if r.Import == i.ID {
+				if n++; n > shownTaken {
+					continue
+				}
 				d.Rows = append(d.Rows, taken(r.Snapshots, r.Hostname, r.Paths, nameOf(k.Names, r.Group), nameOf(k.Hosts, r.Host)))
 			}
+		}
+		if n > shownTaken {
+			d.Rows = append(d.Rows, words.Count(uint64(n-shownTaken), "more row", "more rows"))
 		}
 		v.Done = append(v.Done, d)
 	}
@@ -166,12 +177,12 @@ func taken(n int, hostname string, paths []string, group, host string) string {
 
 // reviewOf is what follows from choices.
 func reviewOf(k importing.Known, choices []imports.Choice, c importing.Consequence) *views.ImportReview {
-	v := &views.ImportReview{Count: c.Taken, Effect: c.Words(), Goes: c.Go+c.Held+c.Ours > 0}
+	v := &views.ImportReview{Count: c.Taken, Doubts: k.Doubts(choices), Effect: c.Words(), Goes: c.Go+c.Held+c.Ours > 0}
 	for _, choice := range choices {
 		p := k.Proposals[slices.IndexFunc(k.Proposals, func(p importing.Proposal) bool { return p.Key == choice.Kin })]
 		g := k.Groups[slices.IndexFunc(k.Groups, func(g importing.Group) bool { return g.ID == choice.Group })]
 		n := k.Given(choice)
-		v.Rows = append(v.Rows, views.ImportChoice{Key: choice.Kin, Group: string(choice.Group), Newer: choice.Newer, Count: n,
+		v.Rows = append(v.Rows, views.ImportChoice{Key: choice.Kin, Group: string(choice.Group), Newer: choice.Newer, Count: n, Digest: p.Seen,
 			Text: taken(n, p.Hostname, p.Paths, g.Name, k.Hosts[g.Host])})
 	}
 	return v
