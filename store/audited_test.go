@@ -15,6 +15,7 @@ import (
 var unaudited = map[string]string{
 	"audit":             "it is the entry",
 	"addKeyPassword":    "it is part of what has an entry: a change of a password begun, a key asked for",
+	"newKeyAt":          "it follows from a job of a change of a password, which has its entries",
 	"addDataKey":        "who changes keys has the entry; the first one is made before anybody could ask",
 	"Secret":            "a secret of the installation is made before anybody could ask",
 	"DeleteCtx":         "a session gives way to the one that its browser begins, which has the entry",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -141,6 +142,9 @@ type PasswordLook struct {
 	Hosts  []PasswordHost
 	Jobs   map[topics.JobID]Job // of the places
 	Busy   []Job                // that work in the repository with the password of before
+	// Unseen says that a host that has the repository has a place of its own where no job has
+	// found or made one: what is there may be opened by the former password alone.
+	Unseen bool
 	// Making says that a host is at work making the repository at some place, with the
 	// password that its row has now.
 	Making bool
@@ -176,15 +180,13 @@ func (s *Store) lookPassword(ctx context.Context, q sqlx.QueryerContext, c passw
 	for _, p := range l.Places {
 		met[p.Host] = true
 	}
-	if !c.Ended() && c.State == passwords.Adding {
-		there, err := all[topics.HostID](ctx, q, `SELECT host FROM places WHERE repository = $1 AND ready_at > 0 ORDER BY host`, c.Repository)
-		if err != nil {
-			return l, err
-		}
-		for _, h := range there {
-			if !met[h] && (h == "") == places.Shared(l.Row.Location) {
-				l.Places = append(l.Places, passwords.Place{Change: c.ID, Repository: c.Repository, Host: h})
-			}
+	fresh, err := newPlaces(ctx, q, c, places.Shared(l.Row.Location))
+	if err != nil {
+		return l, err
+	}
+	for _, h := range fresh {
+		if !met[h] {
+			l.Places = append(l.Places, passwords.Place{Change: c.ID, Repository: c.Repository, Host: h})
 		}
 	}
 	for _, p := range l.Places {
@@ -226,9 +228,41 @@ func (s *Store) lookPassword(ctx context.Context, q sqlx.QueryerContext, c passw
 		c.ID, c.Repository, c.SwitchedAt); err != nil {
 		return l, err
 	}
+	if !places.Shared(l.Row.Location) {
+		if l.Unseen, err = get[bool](ctx, q, `SELECT EXISTS (SELECT 1 FROM source_groups g JOIN hosts h ON h.id = g.host
+				AND h.removed_at + h.retired_at + h.revoked_at = 0
+			WHERE g.repository = $1 AND NOT EXISTS (SELECT 1 FROM places p WHERE p.repository = $1 AND p.host = g.host AND p.ready_at > 0))`,
+			c.Repository); err != nil {
+			return l, err
+		}
+	}
 	l.Making, err = get[bool](ctx, q, `SELECT EXISTS (SELECT 1 FROM jobs WHERE repository = $1 AND kind = 'init' AND finished_at = 0
 		AND state <> 'queued')`, c.Repository)
 	return l, err
+}
+
+// newPlaces lists the hosts whose places a change may not have met yet. Once the row has the
+// password that lasts, a place is also met where that one opens nothing: it was made or first
+// seen with the other.
+func newPlaces(ctx context.Context, q sqlx.QueryerContext, c passwords.Change, shared bool) (at []topics.HostID, err error) {
+	if !c.Ended() && (!c.Back || c.SwitchedAt > 0) {
+		at, err = all[topics.HostID](ctx, q, `SELECT host FROM places WHERE repository = $1 AND ready_at > 0 AND (host = '') = $2 ORDER BY host`,
+			c.Repository, shared)
+	}
+	if err != nil || shared || c.SwitchedAt == 0 || c.Former == "" {
+		return at, err
+	}
+	wrong, err := all[topics.HostID](ctx, q, `SELECT l.host FROM repository_looks l JOIN hosts h ON h.id = l.host
+			AND h.removed_at + h.retired_at + h.revoked_at = 0
+		WHERE l.repository = $1 AND l.kind = 'open' AND l.bad_since > 0 AND l.bad_at > $2 AND l.bad_cause = $3
+			AND EXISTS (SELECT 1 FROM source_groups g WHERE g.host = l.host AND g.repository = l.repository) ORDER BY l.host`,
+		c.Repository, c.SwitchedAt, topics.CausePassword)
+	for _, h := range wrong {
+		if !slices.Contains(at, h) {
+			at = append(at, h)
+		}
+	}
+	return at, err
 }
 
 // StepPassword takes one step of a change, in one transaction: decide is shown what is known
@@ -249,6 +283,11 @@ func (s *Store) StepPassword(ctx context.Context, id string, decide func(Passwor
 			return err
 		}
 		for _, p := range step.Places {
+			if slices.Contains(step.Fresh, p.Host) {
+				if p.FormerKey, err = s.newKeyAt(ctx, tx, p); err != nil {
+					return err
+				}
+			}
 			if err := passwords.PutPlace(ctx, tx, p); err != nil {
 				return err
 			}
@@ -291,8 +330,9 @@ type PasswordStep struct {
 	Change passwords.Change // as it is from now on
 	Places []passwords.Place
 	Hosts  []passwords.Host
-	Switch bool // the repository's row gets Change.Lasting
-	Erase  bool // both passwords are erased; the repository's row has the one that lasts
+	Fresh  []topics.HostID // at whose places the password that the row has already was just proven
+	Switch bool            // the repository's row gets Change.Lasting
+	Erase  bool            // both passwords are erased; the repository's row has the one that lasts
 	// Actor is who decided it, "" for nobody; Action and Says are of the audit log, if there
 	// is anything to say.
 	Actor, Action, Says string
@@ -317,7 +357,18 @@ func (s *Store) switchPassword(ctx context.Context, tx *sqlx.Tx, c *passwords.Ch
 		return err
 	}
 	hint := ""
-	for _, place := range l.Places {
+	for i, place := range l.Places {
+		if place.AddedAt > 0 && !c.Back {
+			if l.Places[i].FormerKey, err = openedAt(ctx, tx, c.Repository, place.Host); err != nil {
+				return err
+			}
+			if err := passwords.PutPlace(ctx, tx, l.Places[i]); err != nil {
+				return err
+			}
+		}
+		if place.AddedAt == 0 {
+			continue // what opened it before still does
+		}
 		if place.Host == "" && !c.Back {
 			hint = place.KeyID
 		}
@@ -339,4 +390,75 @@ func (s *Store) switchPassword(ctx context.Context, tx *sqlx.Tx, c *passwords.Ch
 	c.SwitchedAt = s.Now()
 	c.SwitchedN, err = get[int64](ctx, tx, `SELECT max(n) FROM audit`)
 	return err
+}
+
+// openedAt is the key that our password opened at a place in the last listing, "" if unknown.
+func openedAt(ctx context.Context, tx *sqlx.Tx, repository topics.RepositoryID, place topics.HostID) (string, error) {
+	id, err := get[string](ctx, tx, `SELECT id FROM repository_keys WHERE repository = $1 AND ($2 = '' OR place = $2) AND opened <> 0
+		LIMIT 1`, repository, place)
+	return id, ignoreMissing(err)
+}
+
+// newKeyAt has the key of a place be the one with which it is opened, where that came after the
+// repository's row had its password. It returns the key that was it before.
+func (s *Store) newKeyAt(ctx context.Context, tx *sqlx.Tx, p passwords.Place) (former string, err error) {
+	if former, err = openedAt(ctx, tx, p.Repository, p.Host); err != nil || former == p.KeyID {
+		return "", err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE repository_keys SET trusted = (trusted <> 0 OR opened <> 0 OR id = $1), opened = (id = $1)
+		WHERE repository = $2 AND ($3 = '' OR place = $3)`, p.KeyID, p.Repository, p.Host)
+	return former, err
+}
+
+// OldPlaces says which places of a repository its password does not open, since a change of it
+// went on without them.
+func (s *Store) OldPlaces(ctx context.Context, id topics.RepositoryID) ([]passwords.OldPlace, error) {
+	return passwords.OldPlaces(ctx, s.r, id)
+}
+
+// PasswordAt returns the password that opens a host's place where that is not the one which
+// the repository has; false if it is.
+func (s *Store) PasswordAt(ctx context.Context, id topics.RepositoryID, place topics.HostID) (p topics.Secret, other bool, err error) {
+	list, err := passwords.OldPlaces(ctx, s.r, id)
+	for _, o := range list {
+		if o.Host == place {
+			p, err = s.KeyPassword(ctx, id, o.Former)
+			return p, err == nil, err
+		}
+	}
+	return "", false, err
+}
+
+// ShowPasswordAt is PasswordAt for somebody who is shown it, with an entry in the audit log. It
+// returns passwords.ErrNone if the place is opened by the repository's own.
+func (s *Store) ShowPasswordAt(ctx context.Context, actor string, id topics.RepositoryID, place topics.HostID) (
+	p topics.Secret, err error,
+) {
+	err = s.tx(ctx, func(tx *sqlx.Tx) error {
+		list, err := passwords.OldPlaces(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		for _, o := range list {
+			if o.Host != place {
+				continue
+			}
+			if p, err = s.keyPassword(ctx, tx, id, o.Former); err != nil {
+				return err
+			}
+			return s.audit(ctx, tx, actor, "repository.password_shown", string(id), "of the place of "+nameIn(ctx, tx, "hosts", string(place)))
+		}
+		return passwords.ErrNone
+	})
+	return p, err
+}
+
+// Opener returns the password with which the key of another one is to be added, "" if it is the
+// repository's own: its row has the other one already.
+func (s *Store) Opener(ctx context.Context, id topics.RepositoryID, lasting string) (topics.Secret, error) {
+	former, err := passwords.Opener(ctx, s.r, id, lasting)
+	if err != nil || former == "" {
+		return "", err
+	}
+	return s.KeyPassword(ctx, id, former)
 }

@@ -661,6 +661,9 @@ func samples() []sample {
 			return s
 		}(), views.Audit{})},
 		{"audit-empty", views.AuditPage(at("audit", shell("Audit log", "")), views.Audit{Filter: views.AuditFilter{Query: "nobody"}})},
+		{"keys", views.RepositoryPasswordPage(at("repositories", shell("Keys", "")), keysPage())},
+		{"keys_none", views.RepositoryPasswordPage(at("repositories", shell("Keys", "")),
+			views.RepositoryKeysView{ID: "vault-01", Name: "vault"})},
 		{"import", views.ImportPage(at("repositories", shell("Take in", "")), imported())},
 		{"import_none", views.ImportPage(at("repositories", shell("Take in", "")), views.Import{RepositoryID: "vault-01", Repository: "vault"})},
 		{"kit", views.KitPage(at("settings", shell("Emergency kit", "")), views.Kits{Of: "vault-a", By: "anna",

@@ -150,7 +150,7 @@ func (e *Engine) AskAt(ctx context.Context, actor string, o Order) (job store.Jo
 	if err := e.Permit(ctx, o); err != nil {
 		return job, false, err
 	}
-	if err := e.there(ctx, o.Repository, cmp.Or(o.Place, o.Host), o.Kind); err != nil {
+	if err := e.there(ctx, o.Repository, cmp.Or(o.Place, o.Host), needsPlace(o)); err != nil {
 		return job, false, err
 	}
 	now := e.Now()

@@ -510,6 +510,9 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 			if run.KeyPassword, err = e.Store.KeyPassword(ctx, j.Repository, k.Of); err != nil {
 				return topics.Run{}, fmt.Errorf("the password of a key: %w", err)
 			}
+			if err := e.opener(ctx, j, k, &run); err != nil {
+				return topics.Run{}, err
+			}
 		}
 	case topics.BackupJob:
 		g, err := e.Store.SourceGroup(ctx, j.SourceGroup)
@@ -545,6 +548,22 @@ func (e *Engine) run(ctx context.Context, id topics.JobID) (topics.Run, error) {
 		run.Other = &other
 	}
 	return run, nil
+}
+
+// opener has a key be added with the former password, where that of the repository's row is the
+// one which is still to come to a place.
+func (e *Engine) opener(ctx context.Context, j store.Job, k *topics.KeyChange, run *topics.Run) error {
+	if k.Action != topics.AddKey {
+		return nil
+	}
+	p, err := e.Store.Opener(ctx, j.Repository, k.Of)
+	if err != nil {
+		return fmt.Errorf("the former password: %w", err)
+	}
+	if p != "" {
+		run.Repository.Password = p
+	}
+	return nil
 }
 
 // limitsOfDrill returns the strictest limits of all source groups that a drill proves: it

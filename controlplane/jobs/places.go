@@ -41,15 +41,14 @@ func (e *Engine) placeOf(ctx context.Context, host topics.HostID, repository top
 	return n.Where(), err
 }
 
-// there reports ErrNoPlace for a job at a host's place by {host} where no job has found or
-// made a repository yet, unless it is one that does. The name of the place is settled from
-// here on otherwise.
-func (e *Engine) there(ctx context.Context, id topics.RepositoryID, host topics.HostID, kind topics.JobKind) error {
+// there reports ErrNoPlace for a job that needs a repository at a host's place by {host} where
+// no job has found or made one yet. The name of the place is settled from here on otherwise.
+func (e *Engine) there(ctx context.Context, id topics.RepositoryID, host topics.HostID, needs bool) error {
 	r, err := e.Store.Repository(ctx, id)
 	if err != nil || !location.PerHost(r.Location) {
 		return err
 	}
-	if kind != topics.BackupJob && kind != topics.InitJob {
+	if needs {
 		rows, err := e.Store.Places(ctx, id)
 		if err != nil {
 			return err
@@ -60,4 +59,10 @@ func (e *Engine) there(ctx context.Context, id topics.RepositoryID, host topics.
 	}
 	_, err = e.Store.PlaceName(ctx, id, host)
 	return err
+}
+
+// needsPlace reports whether a job can only be where a repository was found before: not one
+// that makes it, and not one that adds the key which may be missing to find it.
+func needsPlace(o Order) bool {
+	return o.Kind != topics.BackupJob && o.Kind != topics.InitJob && (o.Operation.Key == nil || o.Operation.Key.Action != topics.AddKey)
 }

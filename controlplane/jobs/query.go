@@ -31,7 +31,7 @@ func (e *Engine) Opening(ctx context.Context, host topics.HostID, repository top
 	if at == "" {
 		at = host
 	}
-	if err := e.there(ctx, repository, at, topics.FindJob); err != nil {
+	if err := e.there(ctx, repository, at, true); err != nil {
 		return topics.Repository{}, err
 	}
 	h, err := e.Store.Host(ctx, host)

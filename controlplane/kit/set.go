@@ -157,6 +157,11 @@ func kitsOf(ctx context.Context, s *store.Store, r store.Repository, of store.Ho
 		at, access := r, a
 		at.Name += ", place of " + h.Name
 		at.Location, access.URL, access.Env = location.Expand(r.Location, name), location.Expand(a.URL, name), location.ExpandLogin(a.Env, name)
+		if old, other, err := s.PasswordAt(ctx, r.ID, h.ID); err != nil {
+			return nil, err
+		} else if other {
+			access.Password = old
+		}
 		k := New(at, access, []Host{{h.Hostname, h.Name}}, h.Hostname)
 		k.parts = partsOf(groups, hosts, h.ID)
 		list = append(list, k)

@@ -19,6 +19,9 @@ func ofRekey(err error) *Problem {
 		return &Problem{Kind: Conflict, Title: "The password of the repository is being changed",
 			Say: "Until that is over, another password would leave hosts without one that opens. Nothing was changed.",
 			Do:  "See how far it is, and call it off or let it come to its end.", Err: err}
+	case errors.Is(err, rekey.ErrLastPlace):
+		return &Problem{Kind: Conflict, Title: "The new key would be at no place", Say: "Without this place there is none at which the new " +
+			"password would open the repository. Nothing was changed.", Do: "Call the change off, or go on without fewer places.", Err: err}
 	case errors.Is(err, rekey.ErrNone):
 		return &Problem{Kind: Conflict, Title: "No change of the password waits for that",
 			Say: "None goes on, or it is past that point. Nothing was changed.", Do: "The page of its keys says how far the last one is.",

@@ -1,6 +1,7 @@
 package rekey
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -193,14 +194,17 @@ func (s *Service) Look(ctx context.Context, id string) (Look, error) {
 		l.Oldest = s.Oldest()
 	}
 	var err error
-	if l.PasswordLook, err = s.Store.LookPassword(ctx, id); err != nil || l.Ended() {
+	if l.PasswordLook, err = s.Store.LookPassword(ctx, id); err != nil {
 		return l, err
 	}
-	action := topics.AddKey
-	if l.State != passwords.Adding {
-		action = topics.RemoveKey
-	}
 	for _, p := range l.Places {
+		action := l.todo(p)
+		if action == "" && !l.Ended() && p.RemovedAt == 0 {
+			action = topics.RemoveKey
+		}
+		if action == "" || l.Ended() && l.Former == "" {
+			continue
+		}
 		if l.Workers[p.Host], err = s.worker(ctx, l.Row, p.Host, action); err != nil {
 			return l, err
 		}
@@ -242,7 +246,7 @@ func (s *Service) worker(ctx context.Context, r store.Repository, place topics.H
 	why, spare := "", topics.HostID("")
 	for _, id := range who {
 		h, err := s.Store.Host(ctx, id)
-		if errors.Is(err, store.ErrNotFound) || err == nil && h.RevokedAt > 0 {
+		if errors.Is(err, store.ErrNotFound) || err == nil && h.RevokedAt+h.RemovedAt+h.RetiredAt > 0 {
 			continue
 		} else if err != nil {
 			return Worker{}, err
@@ -264,7 +268,7 @@ func (s *Service) worker(ctx context.Context, r store.Repository, place topics.H
 	}
 	switch {
 	case spare != "":
-		return Worker{Host: spare}, nil // the job waits for it
+		return Worker{Host: spare, Away: true}, nil // the job waits for it
 	case why != "" && action == topics.RemoveKey:
 		return Worker{Why: "The old key is still there, and opens the repository: " + why}, nil
 	case why != "":
@@ -368,6 +372,12 @@ type Status struct {
 	Names map[topics.HostID]string
 }
 
+func (s Status) name(h topics.HostID) string { return cmp.Or(s.Names[h], string(h)) }
+
+// Stuck says why the change does not get on at a place, "" if it does: an administrator may
+// have it go on without that.
+func (s Status) Stuck(p passwords.Place) string { return Stuck(s.Look, p, s.name) }
+
 // Last returns how far the last change of a repository is, and ErrNone if there was none.
 func (s *Service) Last(ctx context.Context, id topics.RepositoryID) (Status, error) {
 	list, err := s.Store.Passwords(ctx, id)
@@ -386,7 +396,7 @@ func (s *Service) status(ctx context.Context, id string) (st Status, err error) 
 	}
 	var ids []topics.HostID
 	for _, p := range st.Places {
-		ids = append(ids, p.Host, p.Worker)
+		ids = append(ids, p.Host, p.Worker, st.Workers[p.Host].Host)
 	}
 	for _, j := range st.Busy {
 		ids = append(ids, j.Host)
@@ -395,30 +405,37 @@ func (s *Service) status(ctx context.Context, id string) (st Status, err error) 
 	if err = s.Store.HostNames(ctx, slices.Compact(slices.Sorted(slices.Values(ids))), st.Names); err != nil {
 		return st, err
 	}
-	st.Waits = Waits(st.Look, func(h topics.HostID) string { return st.Names[h] })
+	st.Waits = Waits(st.Look, st.name)
 	return st, nil
 }
 
 // CallOff has a change go back.
 func (s *Service) CallOff(ctx context.Context, by string, id topics.RepositoryID) error {
-	return s.decide(ctx, id, func(l Look) (Step, error) { return Back(l, by) })
+	return s.decide(ctx, id, func(l Status) (Step, error) { return Back(l.Look, by) })
 }
 
-// GoOn has a change go on without hosts that have not confirmed; none named is all of them.
-func (s *Service) GoOn(ctx context.Context, by string, id topics.RepositoryID, without []topics.HostID) error {
-	return s.decide(ctx, id, func(l Look) (Step, error) { return GoOn(l, by, without) })
+// GoOn has a change go on without hosts that have not confirmed, or places that nobody reaches;
+// none named is all that it waits for.
+func (s *Service) GoOn(ctx context.Context, by string, id topics.RepositoryID, without Without) error {
+	return s.decide(ctx, id, func(l Status) (Step, error) { return GoOn(l.Look, by, without, l.name) })
 }
 
-func (s *Service) decide(ctx context.Context, id topics.RepositoryID, what func(Look) (Step, error)) error {
-	list, err := s.Store.Passwords(ctx, id)
+// Former shows the password that opens the place of a host, without which a change went on.
+func (s *Service) Former(ctx context.Context, by string, id topics.RepositoryID, place topics.HostID) (topics.Secret, error) {
+	if _, err := s.find(ctx, id); err != nil {
+		return "", err
+	}
+	return s.Store.ShowPasswordAt(ctx, by, id, place)
+}
+
+func (s *Service) decide(ctx context.Context, id topics.RepositoryID, what func(Status) (Step, error)) error {
+	seen, err := s.Last(ctx, id)
 	if err != nil {
 		return err
 	}
-	if len(list) == 0 {
-		return ErrNone
-	}
-	err = s.Store.StepPassword(ctx, list[0].ID, func(l store.PasswordLook) (store.PasswordStep, error) {
-		step, err := what(Look{PasswordLook: l, Now: s.Store.Now(), Retry: s.Timing.Retry})
+	err = s.Store.StepPassword(ctx, seen.ID, func(l store.PasswordLook) (store.PasswordStep, error) {
+		seen.PasswordLook = l
+		step, err := what(seen)
 		return step.PasswordStep, err
 	})
 	if err == nil {
@@ -439,9 +456,19 @@ type KeyInput struct {
 type NewKey struct {
 	Password topics.Secret
 	Jobs     []topics.JobID // one at each place of the repository
+	Unasked  []Unasked      // places at which nobody could be asked
 }
 
-// AddKey has a key added at each place of a repository.
+// Unasked is a place at which a key could not be asked for.
+type Unasked struct {
+	Host topics.HostID
+	Name string
+	Err  error
+}
+
+// AddKey has a key added at each place of a repository. Where some places cannot be asked for
+// it, it is added at the others: the same password, typed, adds it there later. It is an error
+// if there is none that can.
 func (s *Service) AddKey(ctx context.Context, by string, id topics.RepositoryID, in KeyInput) (k NewKey, err error) {
 	r, err := s.find(ctx, id)
 	if err != nil {
@@ -467,18 +494,37 @@ func (s *Service) AddKey(ctx context.Context, by string, id topics.RepositoryID,
 	if err != nil {
 		return k, err
 	}
+	of, err := s.Store.AddKeyPassword(ctx, by, id, k.Password, strings.Trim(in.User+"@"+in.Host, "@"))
+	if err != nil {
+		return k, err
+	}
 	for _, place := range at {
-		of, err := s.Store.AddKeyPassword(ctx, by, id, k.Password, strings.Trim(in.User+"@"+in.Host, "@"))
-		if err != nil {
-			return k, err
-		}
 		j, err := s.single(ctx, by, r, place, topics.KeyChange{Action: topics.AddKey, Of: of, User: in.User, Host: in.Host})
 		if err != nil {
-			return k, err
+			k.Unasked = append(k.Unasked, Unasked{Host: place, Err: err})
+			continue
 		}
 		k.Jobs = append(k.Jobs, j.ID)
 	}
+	if len(k.Jobs) == 0 {
+		return k, k.Unasked[0].Err
+	}
+	s.nameUnasked(ctx, k.Unasked)
 	return k, nil
+}
+
+// nameUnasked gives places the names of their hosts.
+func (s *Service) nameUnasked(ctx context.Context, list []Unasked) {
+	names, ids := map[topics.HostID]string{}, []topics.HostID{}
+	for _, u := range list {
+		ids = append(ids, u.Host)
+	}
+	if err := s.Store.HostNames(ctx, ids, names); err != nil {
+		s.Log.Error("the names of hosts whose places get no key could not be read", "err", err)
+	}
+	for i, u := range list {
+		list[i].Name = cmp.Or(names[u.Host], string(u.Host))
+	}
 }
 
 // RemoveKey has a key removed that is not the one in use.
@@ -498,17 +544,51 @@ func (s *Service) RemoveKey(ctx context.Context, by string, id topics.Repository
 	case keys[i].Opened:
 		return "", ErrOwnKey
 	}
-	changes, err := s.Store.Passwords(ctx, id)
-	if err != nil {
+	if err := s.ofAChange(ctx, keys[i]); err != nil {
 		return "", err
-	}
-	for _, c := range changes { // the keys of both passwords are in use, or about to be
-		if !c.Ended() {
-			return "", ErrGoing
-		}
 	}
 	j, err := s.single(ctx, by, r, keys[i].Place, topics.KeyChange{Action: topics.RemoveKey, ID: key})
 	return j.ID, err
+}
+
+// ofAChange returns ErrGoing if a key is of a change that goes on, or may be: the keys of both
+// of its passwords are in use, or about to be.
+func (s *Service) ofAChange(ctx context.Context, k store.Key) error {
+	changes, err := s.Store.Passwords(ctx, k.Repository)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if c.Ended() && c.Former == "" {
+			continue
+		}
+		l, err := s.Store.LookPassword(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		for _, p := range l.Places {
+			if (p.Host == "" || p.Host == k.Place) && needs(l.Change, p, k.ID) {
+				return ErrGoing
+			}
+		}
+		if len(l.Places) == 0 && !c.Ended() {
+			return ErrGoing // nobody knows its keys
+		}
+	}
+	return nil
+}
+
+// needs reports whether a key at a place is one that a change has added or is to remove, as
+// far as that is known.
+func needs(c passwords.Change, p passwords.Place, key string) bool {
+	same := func(id string) bool { return strings.HasPrefix(id, key) || strings.HasPrefix(key, id) }
+	switch {
+	case p.RemovedAt > 0:
+		return false
+	case p.AddedAt == 0, c.SwitchedAt > 0 && p.FormerKey == "":
+		return true // it may be the one
+	}
+	return same(p.KeyID) || p.FormerKey != "" && same(p.FormerKey)
 }
 
 // single asks for a job that changes one key at a place.

@@ -12,7 +12,9 @@ package rekey
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,10 +25,14 @@ import (
 	"github.com/restic-manager/restic-manager/words"
 )
 
+// ErrLastPlace is that a change is to go on without every place: the new key would be nowhere.
+var ErrLastPlace = errors.New("the new key would be at no place of the repository")
+
 // A Worker is the host that changes keys at a place, or why nobody can.
 type Worker struct {
 	Host topics.HostID
 	Why  string // "" if Host can
+	Away bool   // Host is not connected, so its job waits for it
 }
 
 // A Look is all that the next step of a change depends on. Moments are in Unix milliseconds.
@@ -41,6 +47,9 @@ type Look struct {
 // mostRetry is the longest time between two attempts.
 const mostRetry = 30 * time.Minute
 
+// leftRetry is that at a place without which a change has gone on.
+const leftRetry = 24 * time.Hour
+
 // A Step is what is to be written now, and for which places a job is to be asked for then.
 type Step struct {
 	store.PasswordStep
@@ -50,22 +59,19 @@ type Step struct {
 // Next says what the next step of a change is.
 func Next(l Look) Step {
 	s := Step{PasswordStep: store.PasswordStep{Change: l.Change}}
-	if l.Ended() {
-		// A copy that is older than the end may be put back, and goes on with the change.
-		s.Erase = l.Former != "" && (l.Oldest == 0 || l.Oldest > l.EndedAt)
-		return s
-	}
 	busy := false
 	for i, p := range l.Places {
 		was := p
 		if p.Job != "" {
 			if j, known := l.Jobs[p.Job]; !known || j.State.Ended() {
-				p = settle(l, p, j, known)
+				if p = settle(l, p, j, known); p.AddedAt > 0 && was.AddedAt == 0 && l.SwitchedAt > 0 && !l.Back {
+					s.Fresh = append(s.Fresh, p.Host)
+				}
 			}
 		} else if p.Doing != "" {
 			s.Ask = append(s.Ask, p) // whoever was to ask for it has died
 		}
-		busy = busy || p.Doing != ""
+		busy = busy || p.Doing != "" && !p.Left()
 		if p != was {
 			s.Places = append(s.Places, p)
 		}
@@ -73,11 +79,11 @@ func Next(l Look) Step {
 	}
 	begin := func(action string) {
 		for i, p := range l.Places {
-			if p.Doing != "" || p.NextAt > l.Now || action == topics.AddKey && p.AddedAt > 0 || action == topics.RemoveKey && p.RemovedAt > 0 {
+			if p.Doing != "" || p.NextAt > l.Now || l.todo(p) != action {
 				continue
 			}
 			w := l.Workers[p.Host]
-			if w.Why != "" || w.Host == "" {
+			if w.Why != "" || w.Host == "" || w.Away && p.Left() {
 				continue
 			}
 			p.Doing, p.Worker, p.Tried = action, w.Host, p.Tried || action == topics.RemoveKey
@@ -85,10 +91,21 @@ func Next(l Look) Step {
 			s.Places, s.Ask = put(s.Places, p), append(s.Ask, p)
 		}
 	}
+	if l.Ended() {
+		// A place without which it went on, or that was seen since, is seen to as soon as somebody is there.
+		begin(topics.AddKey)
+		begin(topics.RemoveKey)
+		// A copy that is older than the end may be put back, and goes on with the change.
+		s.Erase = l.Former != "" && (l.Oldest == 0 || l.Oldest > l.EndedAt) && !l.Unseen &&
+			all(l.Places, func(p passwords.Place) bool { return p.RemovedAt > 0 })
+		return s
+	}
 	switch l.State {
 	case passwords.Adding:
 		// Before a job has opened the repository anywhere, nobody knows whether there is one, with the old key alone.
-		if len(l.Places) > 0 && all(l.Places, func(p passwords.Place) bool { return p.AddedAt > 0 }) && !busy && !l.Making {
+		proven := func(p passwords.Place) bool { return p.AddedAt > 0 }
+		if slices.ContainsFunc(l.Places, proven) && all(l.Places, func(p passwords.Place) bool { return proven(p) || p.Left() }) && !busy &&
+			!l.Making {
 			s.Switch, s.Change.State = true, passwords.Switching
 			break
 		}
@@ -102,25 +119,51 @@ func Next(l Look) Step {
 			}
 			waits = waits || !h.Settled()
 		}
+		begin(topics.AddKey)
 		// What a host began before it confirmed is known once its confirmation is in the rows.
 		if !waits && len(s.Hosts) == 0 && len(l.Busy) == 0 {
 			s.Change.State = passwords.Removing
 		}
 	case passwords.Removing:
-		if all(l.Places, func(p passwords.Place) bool { return p.RemovedAt > 0 }) && !busy {
+		if all(l.Places, passwords.Place.Over) && !busy {
 			s.Change.State, s.Change.EndedAt = passwords.Done, l.Now
 			s.Action, s.Says = "repository.password_done", "the keys of the former password are removed"
 			if l.Back {
 				s.Change.State, s.Action, s.Says = passwords.Undone, "repository.password_undone",
 					"the keys of the password that was to come are removed"
 			}
+			if n := left(l.Places); n > 0 {
+				s.Says += ", except at " + words.Count(uint64(n), "place", "places") + " without which it went on"
+			}
 			break
 		}
+		begin(topics.AddKey)
 		if !l.waitsForCopies() {
 			begin(topics.RemoveKey)
 		}
 	}
 	return s
+}
+
+// todo is what is to be done next at a place: topics.AddKey, topics.RemoveKey, or "".
+func (l Look) todo(p passwords.Place) string {
+	switch {
+	case p.AddedAt == 0 && (l.State == passwords.Adding || l.SwitchedAt > 0 && p.RemovedAt == 0):
+		return topics.AddKey
+	case p.RemovedAt == 0 && (l.State == passwords.Removing || l.Ended()):
+		return topics.RemoveKey
+	}
+	return ""
+}
+
+// left counts the places without which a change has gone on.
+func left(list []passwords.Place) (n int) {
+	for _, p := range list {
+		if p.Left() {
+			n++
+		}
+	}
+	return n
 }
 
 // waitsForCopies reports whether the old key stays for the sake of a kept copy of the
@@ -156,6 +199,9 @@ func settle(l Look, p passwords.Place, j store.Job, known bool) passwords.Place 
 	switch {
 	case known && j.State == topics.Succeeded && action == topics.AddKey && j.Result.V != nil && j.Result.V.Key != "":
 		p.AddedAt, p.KeyID, p.Attempts, p.Why, p.NextAt = cmp.Or(j.FinishedAt, l.Now), j.Result.V.Key, 0, "", 0
+		if !l.Ended() { // else it is left until the old key is gone, too
+			p.LeftBy, p.LeftAt, p.LeftWhy = "", 0, ""
+		}
 		return p
 	case known && j.State == topics.Succeeded && action == topics.RemoveKey && j.Result.V != nil:
 		p.RemovedAt, p.Why, p.NextAt = cmp.Or(j.FinishedAt, l.Now), "", 0
@@ -170,9 +216,12 @@ func settle(l Look, p passwords.Place, j store.Job, known bool) passwords.Place 
 			p.Why += " " + j.Message
 		}
 	}
-	wait := l.Retry << min(p.Attempts, 10)
+	wait, most := l.Retry<<min(p.Attempts, 12), mostRetry
+	if p.Left() {
+		most = leftRetry // nobody waits for it
+	}
 	p.Attempts++
-	p.NextAt = l.Now + min(wait, mostRetry).Milliseconds()
+	p.NextAt = l.Now + min(wait, most).Milliseconds()
 	return p
 }
 
@@ -189,6 +238,7 @@ func Back(l Look, actor string) (Step, error) {
 	if l.State == passwords.Adding {
 		c.State = passwords.Removing
 		for _, p := range l.Places {
+			p.LeftBy, p.LeftAt, p.LeftWhy = "", 0, ""
 			if p.AddedAt == 0 && p.Doing == "" && p.Attempts == 0 { // nobody has been there
 				p.RemovedAt = l.Now
 			}
@@ -210,18 +260,77 @@ func Back(l Look, actor string) (Step, error) {
 	return s, nil
 }
 
-// GoOn says how a change goes on without hosts that have not confirmed: those that are named,
-// or all for none. It returns passwords.ErrNone if the change waits for none of them.
-func GoOn(l Look, actor string, without []topics.HostID) (Step, error) {
+// Without says without what a change is to go on.
+type Without struct {
+	Hosts  []topics.HostID // that have not confirmed
+	Places []topics.HostID // the hosts whose places are not reached
+}
+
+// GoOn says how a change goes on without hosts that have not confirmed, or without places that
+// nobody reaches: those that are named, or all that it waits for if none is. It returns
+// passwords.ErrNone if the change waits for none of them, and ErrLastPlace if nothing would
+// be left.
+func GoOn(l Look, actor string, without Without, name func(topics.HostID) string) (Step, error) {
 	s := Step{PasswordStep: store.PasswordStep{Change: l.Change, Actor: actor, Action: "repository.password_waived"}}
-	if l.State != passwords.Switching {
+	if l.Ended() {
 		return s, passwords.ErrNone
 	}
+	all := len(without.Hosts)+len(without.Places) == 0
+	names := leavePlaces(&s, l, actor, without.Places, all, name)
+	if l.State == passwords.Adding && len(names) > 0 {
+		stays := slices.ContainsFunc(l.Places, func(p passwords.Place) bool {
+			return !p.Left() && !slices.ContainsFunc(s.Places, func(q passwords.Place) bool { return q.Host == p.Host })
+		})
+		if !stays {
+			return s, ErrLastPlace
+		}
+	}
+	if l.State == passwords.Switching && (all || len(without.Hosts) > 0) {
+		names = append(waive(&s, l, actor, without.Hosts), names...)
+	}
+	if len(names) == 0 {
+		return s, passwords.ErrNone
+	}
+	s.Says = "without " + strings.Join(names, ", ")
+	return s, nil
+}
+
+// Stuck says why a change does not get on at a place, "" if it does, or has no business there.
+func Stuck(l Look, p passwords.Place, name func(topics.HostID) string) string {
+	if p.Host == "" || p.Over() || l.todo(p) == "" || l.State == passwords.Switching && p.AddedAt > 0 ||
+		l.State == passwords.Removing && l.waitsForCopies() {
+		return "" // a place that all share is the repository itself
+	}
+	switch w := l.Workers[p.Host]; {
+	case w.Why != "":
+		return w.Why
+	case p.Why != "":
+		return p.Why
+	case w.Away:
+		return name(w.Host) + " is not connected."
+	}
+	return ""
+}
+
+// leavePlaces has a change go on without places at which it does not get on, and names them.
+func leavePlaces(s *Step, l Look, actor string, named []topics.HostID, all bool, name func(topics.HostID) string) (names []string) {
+	for _, p := range l.Places {
+		why := Stuck(l, p, name)
+		if why == "" || !all && !slices.Contains(named, p.Host) {
+			continue
+		}
+		p.LeftBy, p.LeftAt, p.LeftWhy = actor, l.Now, why
+		s.Places, names = append(s.Places, p), append(names, "the place of "+name(p.Host)+" ("+strings.TrimSuffix(why, ".")+")")
+	}
+	return names
+}
+
+// waive has a change go on without hosts that have not confirmed: those named, or all for none.
+func waive(s *Step, l Look, actor string, without []topics.HostID) (names []string) {
 	works := map[topics.HostID]bool{}
 	for _, j := range l.Busy {
 		works[j.Host] = true
 	}
-	var names []string
 	for _, h := range l.Hosts {
 		named := len(without) == 0
 		for _, w := range without {
@@ -232,18 +341,25 @@ func GoOn(l Look, actor string, without []topics.HostID) (Step, error) {
 			s.Hosts, names = append(s.Hosts, h.Host), append(names, h.Name)
 		}
 	}
-	if len(names) == 0 {
-		return s, passwords.ErrNone
+	return names
+}
+
+// What says of a place without which a change went on, in sentences, which password opens it.
+func What(c passwords.Change, p passwords.Place) string {
+	switch {
+	case c.Back:
+		return "The password of before opens it. The one that was to come may open it, too, until somebody is there."
+	case p.AddedAt > 0:
+		return "The new password opens it, and so does the old one, which is kept here until somebody is there and removes its key."
+	case c.SwitchedAt == 0:
+		return "Only the old password opens it."
 	}
-	s.Says = "without " + strings.Join(names, ", ")
-	return s, nil
+	return "Only the old password opens it, which is kept here. As soon as a host that reaches it is connected, the new key comes there and " +
+		"the old one goes, by themselves; until then its jobs fail."
 }
 
 // Waits says what a change waits for, a sentence each; none if it is at work or over.
 func Waits(l Look, name func(topics.HostID) string) (said []string) {
-	if l.Ended() {
-		return nil
-	}
 	at := func(p passwords.Place) string {
 		if p.Host == "" {
 			return ""
@@ -254,7 +370,7 @@ func Waits(l Look, name func(topics.HostID) string) (said []string) {
 		for _, p := range l.Places {
 			w := l.Workers[p.Host]
 			switch {
-			case !left(p):
+			case !left(p) || p.Left():
 			case p.Doing == "" && w.Why != "":
 				said = append(said, w.Why)
 			case p.Doing != "" && p.Why == "":
@@ -265,6 +381,10 @@ func Waits(l Look, name func(topics.HostID) string) (said []string) {
 		}
 	}
 	switch l.State {
+	case passwords.Done, passwords.Undone:
+		if l.Former != "" {
+			places(func(p passwords.Place) bool { return p.RemovedAt == 0 })
+		}
 	case passwords.Adding:
 		if len(l.Places) == 0 && !l.Making {
 			said = append(said, "No job has found or made the repository yet, so nobody knows its keys; the change goes on once one has.")
@@ -274,6 +394,7 @@ func Waits(l Look, name func(topics.HostID) string) (said []string) {
 		}
 		places(func(p passwords.Place) bool { return p.AddedAt == 0 })
 	case passwords.Switching:
+		places(func(p passwords.Place) bool { return p.AddedAt == 0 })
 		for _, h := range l.Hosts {
 			if !h.Settled() {
 				said = append(said, h.Name+" has not confirmed yet that it has the password that stays.")

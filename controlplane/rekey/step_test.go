@@ -30,6 +30,8 @@ type model struct {
 	works   map[topics.HostID]string         // a job of the host that goes on, with this password
 	old     map[topics.HostID]bool           // that job began before the row changed or the host confirmed
 	appends bool                             // nobody can remove
+	gone    map[topics.HostID]bool           // places that nobody reaches
+	left    map[topics.HostID]bool           // places without which it went on at some time: what hosts hold may open nothing there
 	now     int64
 	n       int
 	shared  bool
@@ -50,6 +52,9 @@ func (m *model) look() Look {
 		if m.appends && m.rows.State == passwords.Removing {
 			l.Workers[p.Host] = Worker{Why: "nobody can"}
 		}
+		if m.gone[p.Host] {
+			l.Workers[p.Host] = Worker{Why: "nobody reaches it"}
+		}
 	}
 	for _, h := range []topics.HostID{"attic", "barn"} {
 		s := m.said[h]
@@ -67,6 +72,7 @@ func (m *model) write(s store.PasswordStep) {
 	m.rows = s.Change
 	for _, p := range s.Places {
 		m.places = put(m.places, p)
+		m.left[p.Host] = m.left[p.Host] || p.Left()
 	}
 	for _, h := range s.Hosts {
 		m.said[h.Host] = h
@@ -119,6 +125,13 @@ func (m *model) work() {
 		if how != "fails" {
 			lasting, former := m.rows.Lasting, m.rows.Former
 			if p.Doing == topics.AddKey && !slices.Contains(m.opens[p.Host], lasting) {
+				opener := m.row
+				if m.rows.SwitchedAt > 0 { // as jobs.Engine has it
+					opener = former
+				}
+				if !slices.Contains(m.opens[p.Host], opener) {
+					m.t.Fatalf("%s, with which a key is to be added at the place %q, opens nothing of %v", opener, p.Host, m.opens[p.Host])
+				}
 				m.opens[p.Host] = append(m.opens[p.Host], lasting)
 			} else if p.Doing == topics.RemoveKey && slices.Contains(m.opens[p.Host], m.row) && m.row != former {
 				m.opens[p.Host] = slices.DeleteFunc(m.opens[p.Host], func(s string) bool { return s == former })
@@ -136,8 +149,17 @@ func (m *model) work() {
 func (m *model) check() {
 	for h, held := range m.holds {
 		at := m.opens[m.place(h)]
+		if i := slices.IndexFunc(m.places, func(p passwords.Place) bool { return p.Host == m.place(h) }); m.places[i].Left() || m.late(i) {
+			if !slices.Contains(at, m.rows.Lasting) && !slices.Contains(at, m.rows.Former) {
+				m.t.Fatalf("neither password opens the place of %s that was left: %v", h, at)
+			}
+			continue
+		}
 		if !slices.Contains(at, m.row) {
 			m.t.Fatalf("the row's password %s opens nothing of %s: %v", m.row, h, at)
+		}
+		if m.left[m.place(h)] {
+			continue
 		}
 		if !slices.Contains(at, held) && m.said[h].WaivedBy == "" {
 			m.t.Fatalf("in state %s %s holds %s, which opens nothing of %v", m.rows.State, h, held, at)
@@ -148,6 +170,9 @@ func (m *model) check() {
 	}
 }
 
+// late reports whether a place is met again after the change is over, or the row has changed.
+func (m *model) late(i int) bool { return m.rows.SwitchedAt > 0 && m.places[i].AddedAt == 0 }
+
 // TestEverybodyAlwaysHasAPasswordThatOpens: whatever dies at whatever moment, however long a
 // host is away, and whenever the change is called off; and it comes to an end.
 func TestEverybodyAlwaysHasAPasswordThatOpens(t *testing.T) {
@@ -155,7 +180,7 @@ func TestEverybodyAlwaysHasAPasswordThatOpens(t *testing.T) {
 		m := &model{t: t, said: map[topics.HostID]passwords.Host{}, jobs: map[topics.JobID]store.Job{},
 			does:  map[topics.JobID]passwords.Place{},
 			opens: map[topics.HostID][]string{}, holds: map[topics.HostID]string{}, works: map[topics.HostID]string{},
-			old: map[topics.HostID]bool{},
+			old: map[topics.HostID]bool{}, gone: map[topics.HostID]bool{}, left: map[topics.HostID]bool{},
 			row: "old", shared: rapid.Bool().Draw(t, "shared"), now: 1000,
 			rows: passwords.Change{ID: "c", State: passwords.Adding, Lasting: "new", Former: "old"}}
 		for _, h := range []topics.HostID{"attic", "barn"} {
@@ -172,8 +197,15 @@ func TestEverybodyAlwaysHasAPasswordThatOpens(t *testing.T) {
 				h := rapid.SampledFrom([]topics.HostID{"attic", "barn"}).Draw(t, "who")
 				m.works[h], m.old[h] = m.holds[h], m.said[h].ConfirmedAt == 0
 			},
-			"ends": func() { delete(m.works, rapid.SampledFrom([]topics.HostID{"attic", "barn"}).Draw(t, "who")) },
-			"time": func() { m.now += time.Hour.Milliseconds() },
+			"ends":                   func() { delete(m.works, rapid.SampledFrom([]topics.HostID{"attic", "barn"}).Draw(t, "who")) },
+			"time":                   func() { m.now += time.Hour.Milliseconds() },
+			"nobody reaches a place": func() { m.gone["barn"] = !m.shared },
+			"it is reached again":    func() { m.gone["barn"] = false },
+			"go on without a place": func() {
+				if s, err := GoOn(m.look(), "ada", Without{Places: []topics.HostID{"barn"}}, naming); err == nil {
+					m.write(s.PasswordStep)
+				}
+			},
 			"call off": func() {
 				if rapid.IntRange(0, 9).Draw(t, "rarely") > 0 {
 					return
@@ -187,20 +219,22 @@ func TestEverybodyAlwaysHasAPasswordThatOpens(t *testing.T) {
 				if rapid.IntRange(0, 19).Draw(t, "rarely") > 0 {
 					return
 				}
-				if s, err := GoOn(m.look(), "ada", []topics.HostID{"barn"}); err == nil {
+				if s, err := GoOn(m.look(), "ada", Without{Hosts: []topics.HostID{"barn"}}, naming); err == nil {
 					m.write(s.PasswordStep)
 				}
 			},
 		}
-		names := []string{"step", "work", "configured", "begins", "ends", "time", "call off", "go on"}
+		names := []string{"step", "work", "configured", "begins", "ends", "time", "call off", "go on",
+			"nobody reaches a place", "it is reached again", "go on without a place"}
 		for range rapid.IntRange(1, 80).Draw(t, "deeds") {
 			deeds[rapid.SampledFrom(names).Draw(t, "deed")]()
 			m.check()
 		}
 		// Then everybody comes back, and it is left alone.
 		clear(m.works)
+		clear(m.gone)
 		for range 2000 {
-			if m.rows.Ended() {
+			if m.rows.Ended() && Next(m.look()).Erase {
 				break
 			}
 			m.holds["attic"], m.holds["barn"] = m.row, m.row
@@ -209,7 +243,7 @@ func TestEverybodyAlwaysHasAPasswordThatOpens(t *testing.T) {
 			m.now += time.Hour.Milliseconds()
 			m.check()
 		}
-		if !m.rows.Ended() {
+		if !m.rows.Ended() || !Next(m.look()).Erase {
 			t.Fatalf("it comes to no end: %+v %+v", m.rows, m.places)
 		}
 		for at, opens := range m.opens {
@@ -221,6 +255,105 @@ func TestEverybodyAlwaysHasAPasswordThatOpens(t *testing.T) {
 			t.Errorf("in the end the row has %s, want %s", m.row, want)
 		}
 	})
+}
+
+func naming(h topics.HostID) string { return string(h) }
+
+// TestAPlaceThatNobodyReaches: the change goes on without it when somebody says so, but not
+// without the last one, nor without a place that all share, and not while it gets on there.
+func TestAPlaceThatNobodyReaches(t *testing.T) {
+	at := func(state passwords.State, more func(*Look)) Look {
+		l := Look{Now: 10_000, Retry: time.Minute, Workers: map[topics.HostID]Worker{"attic": {Host: "attic"}, "barn": {Why: "No host."}}}
+		l.Change = passwords.Change{State: state, Lasting: "n", Former: "o"}
+		l.Places = []passwords.Place{{Host: "attic", AddedAt: 1}, {Host: "barn"}}
+		if state != passwords.Adding {
+			l.SwitchedAt = 5000
+		}
+		more(&l)
+		return l
+	}
+	none := func(*Look) {}
+	for _, c := range []struct {
+		name    string
+		look    Look
+		without Without
+		err     error
+	}{
+		{"it is named", at(passwords.Adding, none), Without{Places: []topics.HostID{"barn"}}, nil},
+		{"nothing is named", at(passwords.Adding, none), Without{}, nil},
+		{"only hosts are named", at(passwords.Adding, none), Without{Hosts: []topics.HostID{"barn"}}, passwords.ErrNone},
+		{"another is named", at(passwords.Adding, none), Without{Places: []topics.HostID{"attic"}}, passwords.ErrNone},
+		{"its host is away", at(passwords.Adding, func(l *Look) { l.Workers["barn"] = Worker{Host: "barn", Away: true} }), Without{}, nil},
+		{"its host is there", at(passwords.Adding, func(l *Look) { l.Workers["barn"] = Worker{Host: "barn"} }), Without{}, passwords.ErrNone},
+		{"it failed there", at(passwords.Adding, func(l *Look) { l.Workers["barn"], l.Places[1].Why = Worker{Host: "barn"}, "It burns." }),
+			Without{}, nil},
+		{"there is no other", at(passwords.Adding, func(l *Look) { l.Places = l.Places[1:] }), Without{}, ErrLastPlace},
+		{"all share it", at(passwords.Adding, func(l *Look) { l.Places[1].Host, l.Workers[""] = "", Worker{Why: "No host."} }), Without{},
+			passwords.ErrNone},
+		{"its old key cannot go", at(passwords.Removing, func(l *Look) { l.Places[1].AddedAt = 1 }), Without{}, nil},
+		{"the old key stays for a copy", at(passwords.Removing, func(l *Look) { l.Places[1].AddedAt, l.Patient, l.Oldest = 1, true, 1 }),
+			Without{}, passwords.ErrNone},
+		{"it is over", at(passwords.Done, none), Without{}, passwords.ErrNone},
+	} {
+		s, err := GoOn(c.look, "ada", c.without, naming)
+		if !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.err)
+		}
+		if c.err == nil && (len(s.Places) != 1 || s.Places[0].LeftBy != "ada" || s.Places[0].LeftWhy == "" ||
+			!strings.HasPrefix(s.Says, "without the place of barn (")) {
+			t.Errorf("%s: it says %q and writes %+v", c.name, s.Says, s.Places)
+		}
+	}
+	l := at(passwords.Adding, func(l *Look) { l.Places[1].LeftBy = "ada" })
+	if s := Next(l); s.Change.State != passwords.Switching {
+		t.Errorf("without the place, it is %s", s.Change.State)
+	}
+	over := func(l *Look) { l.Places[0].RemovedAt, l.Places[1].LeftBy, l.EndedAt = 1, "ada", 9000 }
+	if s := Next(at(passwords.Removing, over)); s.Change.State != passwords.Done || !strings.Contains(s.Says, "except at 1 place ") {
+		t.Errorf("without the place, it is %s and says %q", s.Change.State, s.Says)
+	}
+	if s := Next(at(passwords.Done, over)); s.Erase || len(s.Ask) > 0 {
+		t.Errorf("while nobody reaches the place: %+v", s)
+	}
+	if s := Next(at(passwords.Done, func(l *Look) { over(l); l.Workers["barn"] = Worker{Host: "keeper"} })); len(s.Ask) != 1 ||
+		s.Ask[0].Doing != topics.AddKey || s.Erase {
+		t.Errorf("when somebody reaches the place: %+v", s)
+	}
+	reached := func(l *Look) { over(l); l.Places[1].AddedAt, l.Workers["barn"] = 1, Worker{Host: "keeper"} }
+	if s := Next(at(passwords.Done, reached)); len(s.Ask) != 1 || s.Ask[0].Doing != topics.RemoveKey || s.Erase {
+		t.Errorf("when the new key is there: %+v", s)
+	}
+	if s := Next(at(passwords.Done, func(l *Look) { over(l); l.Places[1].RemovedAt, l.Unseen = 1, true })); s.Erase {
+		t.Error("the former password is erased though a place was never seen")
+	}
+	if s := Next(at(passwords.Done, func(l *Look) { over(l); l.Places[1].RemovedAt = 1 })); !s.Erase {
+		t.Error("the former password is kept though nothing needs it")
+	}
+}
+
+// TestAKeyThatAChangeNeeds, and its neighbours that somebody may remove.
+func TestAKeyThatAChangeNeeds(t *testing.T) {
+	c := passwords.Change{SwitchedAt: 5000}
+	for _, k := range []struct {
+		name  string
+		place passwords.Place
+		key   string
+		needs bool
+	}{
+		{"the new one", passwords.Place{AddedAt: 1, KeyID: "aaaa0000", FormerKey: "bbbb0000"}, "aaaa0000ffff", true},
+		{"the old one", passwords.Place{AddedAt: 1, KeyID: "aaaa0000", FormerKey: "bbbb0000"}, "bbbb0000", true},
+		{"another", passwords.Place{AddedAt: 1, KeyID: "aaaa0000", FormerKey: "bbbb0000"}, "cccc0000", false},
+		{"nobody knows the old one", passwords.Place{AddedAt: 1, KeyID: "aaaa0000"}, "cccc0000", true},
+		{"the new one is not there", passwords.Place{}, "cccc0000", true},
+		{"it is over there", passwords.Place{AddedAt: 1, KeyID: "aaaa0000", RemovedAt: 2}, "cccc0000", false},
+	} {
+		if needs(c, k.place, k.key) != k.needs {
+			t.Errorf("%s: it is needed: %v", k.name, !k.needs)
+		}
+	}
+	if needs(passwords.Change{}, passwords.Place{AddedAt: 1, KeyID: "aaaa0000"}, "cccc0000") {
+		t.Error("before the switch the old key is the one in use, and another is taken for it")
+	}
 }
 
 // TestWhatAChangeWaitsFor, one circumstance a line, each with its neighbour.
@@ -274,7 +407,7 @@ func TestWhatAChangeWaitsFor(t *testing.T) {
 			t.Errorf("%s: it is %s and waits for %q, want %s and %q", c.name, s.Change.State, said, c.state, c.waits)
 		}
 	}
-	over := at(passwords.Done, func(l *Look) { l.EndedAt, l.Oldest = 7000, 6000 })
+	over := at(passwords.Done, func(l *Look) { l.EndedAt, l.Oldest, l.Places[0].RemovedAt = 7000, 6000, 1 })
 	if Next(over).Erase {
 		t.Error("a copy from before the end is kept, and the former password is erased")
 	}

@@ -265,6 +265,7 @@ var roleTable = map[store.Role]string{
 		POST /repositories/{id}/keys/password
 		POST /repositories/{id}/keys/password/call-off
 		POST /repositories/{id}/keys/password/go-on
+		POST /repositories/{id}/keys/password/former
 		POST /repositories/{id}/keys/{key}/remove
 		POST /repositories/{id}/keys/{key}/trust
 		POST /repositories/{id}/foreign/acknowledge
@@ -294,6 +295,7 @@ var roleTable = map[store.Role]string{
 		GET /api/repositories/{id}/password
 		POST /api/repositories/{id}/password/call-off
 		POST /api/repositories/{id}/password/go-on
+		POST /api/repositories/{id}/password/former
 		POST /api/repositories/{id}/keys/{key}/trust
 		POST /api/repositories/{id}/foreign/acknowledge
 		POST /api/repositories/{id}/missing/acknowledge

@@ -58,8 +58,18 @@ type Place struct {
 	Tried      bool                `db:"tried"` // a removal was asked for
 	Attempts   int                 `db:"attempts"`
 	NextAt     int64               `db:"next_at"`
-	Why        string              `db:"why"` // of the last attempt that failed
+	Why        string              `db:"why"`        // of the last attempt that failed
+	FormerKey  string              `db:"former_key"` // the key that Former opened there when the other took its place; "" is not known
+	LeftBy     string              `db:"left_by"`    // who goes on without it, and when
+	LeftAt     int64               `db:"left_at"`
+	LeftWhy    string              `db:"left_why"`
 }
+
+// Left reports whether the change goes on without the place, and nobody has been there since.
+func (p Place) Left() bool { return p.LeftBy != "" && p.RemovedAt == 0 }
+
+// Over reports whether a change does not wait for the place any more.
+func (p Place) Over() bool { return p.LeftBy != "" || p.RemovedAt > 0 }
 
 // A Host is one that has the repository.
 type Host struct {
@@ -129,12 +139,45 @@ func Hosts(ctx context.Context, q sqlx.QueryerContext, change string) ([]Host, e
 // PutPlace writes how far a place is.
 func PutPlace(ctx context.Context, tx sqlx.ExtContext, p Place) error {
 	_, err := sqlx.NamedExecContext(ctx, tx, `INSERT INTO password_change_places (change_id, repository, host, added_at, key_id, removed_at,
-			doing, worker, job, tried, attempts, next_at, why)
-		VALUES (:change_id, :repository, :host, :added_at, :key_id, :removed_at, :doing, :worker, :job, :tried, :attempts, :next_at, :why)
+			doing, worker, job, tried, attempts, next_at, why, former_key, left_by, left_at, left_why)
+		VALUES (:change_id, :repository, :host, :added_at, :key_id, :removed_at, :doing, :worker, :job, :tried, :attempts, :next_at, :why,
+			:former_key, :left_by, :left_at, :left_why)
 		ON CONFLICT (change_id, host) DO UPDATE SET added_at = excluded.added_at, key_id = excluded.key_id, removed_at = excluded.removed_at,
 			doing = excluded.doing, worker = excluded.worker, job = excluded.job, tried = excluded.tried, attempts = excluded.attempts,
-			next_at = excluded.next_at, why = excluded.why`, p)
+			next_at = excluded.next_at, why = excluded.why, former_key = excluded.former_key, left_by = excluded.left_by,
+			left_at = excluded.left_at, left_why = excluded.left_why`, p)
 	return err
+}
+
+// OldPlace is what opens a place without which a change went on before its key was there.
+type OldPlace struct {
+	Change string        `db:"change_id"`
+	Host   topics.HostID `db:"host"`
+	Former string        `db:"former"`
+}
+
+// OldPlaces lists the places of a repository that its password does not open yet, since changes
+// went on without them: what opens each is the former password of the first of these.
+func OldPlaces(ctx context.Context, q sqlx.QueryerContext, id topics.RepositoryID) ([]OldPlace, error) {
+	rows := []OldPlace{}
+	return rows, sqlx.SelectContext(ctx, q, &rows, `SELECT p.change_id, p.host, c.former FROM password_change_places p
+		JOIN password_changes c ON c.id = p.change_id
+		WHERE p.repository = $1 AND p.left_by <> '' AND p.added_at = 0 AND p.removed_at = 0 AND c.switched_at > 0 AND c.back = 0
+			AND c.former <> '' AND NOT EXISTS (SELECT 1 FROM password_change_places o JOIN password_changes oc ON oc.id = o.change_id
+				WHERE o.repository = p.repository AND o.host = p.host AND o.left_by <> '' AND o.added_at = 0 AND o.removed_at = 0
+					AND oc.switched_at > 0 AND oc.back = 0 AND oc.former <> '' AND oc.began_at < c.began_at)
+		ORDER BY p.host`, id)
+}
+
+// Opener returns the ID of the password that opens the places to which the key of another is
+// still to come, after the repository's row has that: "" if the row's own does.
+func Opener(ctx context.Context, q sqlx.QueryerContext, id topics.RepositoryID, lasting string) (former string, err error) {
+	err = sqlx.GetContext(ctx, q, &former, `SELECT former FROM password_changes WHERE repository = $1 AND lasting = $2 AND lasting <> ''
+		AND switched_at > 0`, id, lasting)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return former, err
 }
 
 // PutHost writes what a host has said.

@@ -55,7 +55,8 @@ func New(p *base.Parts, adapter huma.Adapter) *API {
 	return a
 }
 
-// Register adds an operation, which is answered by h. Its errors become problems.
+// Register adds an operation, which is answered by h. Its errors become problems. A POST whose
+// body has no field that is required is answered without a body, too.
 func Register[I, O any](a *API, op huma.Operation, h func(context.Context, *I) (*O, error)) {
 	op.Security = secured
 	op.Errors = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUnprocessableEntity,
@@ -75,6 +76,27 @@ func Register[I, O any](a *API, op huma.Operation, h func(context.Context, *I) (
 		}
 		return nil, apiProblem{p}
 	})
+	spareBody(a.huma.OpenAPI(), op)
+}
+
+// spareBody has the body of a POST be optional if nothing has to be in it. huma looks at that
+// with each request, and describes it. PUT and PATCH say in theirs what they are about.
+func spareBody(o *huma.OpenAPI, op huma.Operation) {
+	at := o.Paths[op.Path]
+	if op.Method != http.MethodPost || at == nil || at.Post == nil || at.Post.RequestBody == nil {
+		return
+	}
+	body := at.Post.RequestBody
+	for _, media := range body.Content {
+		schema := media.Schema
+		if schema != nil && schema.Ref != "" {
+			schema = o.Components.Schemas.SchemaFromRef(schema.Ref)
+		}
+		if schema == nil || schema.Type != huma.TypeObject || len(schema.Required) > 0 {
+			return
+		}
+	}
+	body.Required = false
 }
 
 // unreadable is what huma says of a body that ended early, or whose chunks are none. It

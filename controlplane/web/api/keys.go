@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/problem"
 	"github.com/restic-manager/restic-manager/controlplane/rekey"
 	"github.com/restic-manager/restic-manager/controlplane/repositories"
 	"github.com/restic-manager/restic-manager/controlplane/web/base"
@@ -27,6 +28,11 @@ type passwordPlaceJSON struct {
 	RemovedAt *time.Time    `json:"removed_at" doc:"when the keys of the former password were gone"`
 	Job       topics.JobID  `json:"job" doc:"at work, or empty"`
 	Problem   string        `json:"problem" doc:"why the last attempt failed, or empty"`
+	Stuck     string        `json:"stuck" doc:"why it does not get on there, or empty: an administrator may go on without it"`
+	LeftBy    string        `json:"left_by" doc:"who goes on without it, or empty"`
+	LeftAt    *time.Time    `json:"left_at"`
+	LeftWhy   string        `json:"left_why" doc:"why it was not reached then"`
+	Opens     string        `json:"opens" doc:"of a place without which it went on, what opens it, in sentences"`
 }
 
 type passwordHostJSON struct {
@@ -61,8 +67,12 @@ func passwordOf(st rekey.Status) (p passwordJSON) {
 		Places: []passwordPlaceJSON{}, Hosts: []passwordHostJSON{}, BeganBy: st.BeganBy, BeganAt: base.JSONTime(st.BeganAt),
 		SwitchedAt: base.JSONTime(st.SwitchedAt), EndedAt: base.JSONTime(st.EndedAt)}
 	for _, x := range st.Places {
-		p.Places = append(p.Places, passwordPlaceJSON{Host: x.Host, AddedAt: base.JSONTime(x.AddedAt), Key: x.KeyID,
-			RemovedAt: base.JSONTime(x.RemovedAt), Job: x.Job, Problem: x.Why})
+		one := passwordPlaceJSON{Host: x.Host, AddedAt: base.JSONTime(x.AddedAt), Key: x.KeyID, RemovedAt: base.JSONTime(x.RemovedAt),
+			Job: x.Job, Problem: x.Why, Stuck: st.Stuck(x), LeftBy: x.LeftBy, LeftAt: base.JSONTime(x.LeftAt), LeftWhy: x.LeftWhy}
+		if x.Left() {
+			one.Opens = rekey.What(st.Change, x)
+		}
+		p.Places = append(p.Places, one)
 	}
 	for _, h := range st.Hosts {
 		p.Hosts = append(p.Hosts, passwordHostJSON{Host: h.Host.Host, HostName: h.Name, ConfirmedAt: base.JSONTime(h.ConfirmedAt),
@@ -76,11 +86,10 @@ func passwordOf(st rekey.Status) (p passwordJSON) {
 
 // ChangePassword begins to change a repository's password.
 func (a *API) ChangePassword(ctx context.Context, in *passwordIn) (*passwordOut, error) {
-	var want rekey.Input
+	want := rekey.Input{Patient: in.Body.Patient}
 	if in.Body.Password != nil {
 		want.Password = new(topics.Secret(*in.Body.Password))
 	}
-	want.Patient = in.Body.Patient
 	begun, err := a.Rekey.Begin(ctx, session.Of(ctx).Name, in.ID, want)
 	if err != nil {
 		return nil, err
@@ -118,16 +127,39 @@ func (a *API) CallOffPassword(ctx context.Context, in *repositoryIn) (*passwordO
 type goOnIn struct {
 	ID   topics.RepositoryID `path:"id"`
 	Body struct {
-		Hosts []topics.HostID `json:"hosts,omitempty" maxItems:"1000" doc:"without which it goes on; none is all that are outstanding"`
+		Hosts  []topics.HostID `json:"hosts,omitempty" maxItems:"1000" doc:"without which it goes on; with no places either, all of them"`
+		Places []topics.HostID `json:"places,omitempty" maxItems:"1000" doc:"the hosts whose own places it goes on without"`
 	}
 }
 
-// GoOnPassword has the change go on without hosts that have not confirmed.
+// GoOnPassword has the change go on without hosts that have not confirmed, and without places
+// that nobody reaches.
 func (a *API) GoOnPassword(ctx context.Context, in *goOnIn) (*passwordOut, error) {
-	if err := a.Rekey.GoOn(ctx, session.Of(ctx).Name, in.ID, in.Body.Hosts); err != nil {
+	if err := a.Rekey.GoOn(ctx, session.Of(ctx).Name, in.ID, rekey.Without{Hosts: in.Body.Hosts, Places: in.Body.Places}); err != nil {
 		return nil, err
 	}
 	return a.passwordChange(ctx, in.ID)
+}
+
+type formerIn struct {
+	ID   topics.RepositoryID `path:"id"`
+	Body struct {
+		Place topics.HostID `json:"place" doc:"the host whose place it is"`
+	}
+}
+
+type formerOut struct {
+	Body struct {
+		Password string `json:"password"`
+	}
+}
+
+// FormerPassword tells the password that opens a place without which a change went on.
+func (a *API) FormerPassword(ctx context.Context, in *formerIn) (*formerOut, error) {
+	p, err := a.Rekey.Former(ctx, session.Of(ctx).Name, in.ID, in.Body.Place)
+	out := &formerOut{}
+	out.Body.Password = p.Reveal()
+	return out, err
 }
 
 type addKeyIn struct {
@@ -139,10 +171,17 @@ type addKeyIn struct {
 	}
 }
 
+type unaskedJSON struct {
+	Host     topics.HostID `json:"host"`
+	HostName string        `json:"host_name"`
+	Problem  string        `json:"problem"`
+}
+
 type addKeyOut struct {
 	Body struct {
 		Jobs     []topics.JobID `json:"jobs" doc:"one at each place of the repository"`
 		Password string         `json:"password,omitempty" doc:"if it was made here: in this answer alone"`
+		Unasked  []unaskedJSON  `json:"unasked" doc:"places that get no key now; the same password, said here, adds it there later"`
 	}
 }
 
@@ -157,7 +196,10 @@ func (a *API) AddKey(ctx context.Context, in *addKeyIn) (*addKeyOut, error) {
 		return nil, err
 	}
 	out := &addKeyOut{}
-	out.Body.Jobs = k.Jobs
+	out.Body.Jobs, out.Body.Unasked = k.Jobs, []unaskedJSON{}
+	for _, u := range k.Unasked {
+		out.Body.Unasked = append(out.Body.Unasked, unaskedJSON{Host: u.Host, HostName: u.Name, Problem: problem.Of(u.Err).Say})
+	}
 	if want.Password == nil {
 		out.Body.Password = k.Password.Reveal()
 	}

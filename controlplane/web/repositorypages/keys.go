@@ -90,18 +90,27 @@ func (s *Pages) passwordChange(ctx context.Context, r store.Repository, st rekey
 		}
 		added, removed, tried = max(added, p.AddedAt), max(removed, p.RemovedAt), tried || p.Tried
 	}
+	for _, p := range st.Places {
+		if why := st.Stuck(p); why != "" {
+			c.Stuck = append(c.Stuck, views.PasswordPlace{Host: string(p.Host), Name: st.Names[p.Host], Why: why})
+		}
+		if p.Left() {
+			c.Left = append(c.Left, views.PasswordPlace{Host: string(p.Host), Name: st.Names[p.Host], Why: p.LeftWhy, By: p.LeftBy,
+				At: s.When(p.LeftAt), What: rekey.What(st.Change, p), Show: p.AddedAt == 0 && st.SwitchedAt > 0 && !st.Back})
+		}
+	}
 	for _, h := range st.Hosts {
 		if h.Settled() {
 			confirmed++
 			last = max(last, h.ConfirmedAt)
 		} else if st.State == passwords.Switching {
-			c.Outstanding = append(c.Outstanding, h.Name)
+			c.Outstanding, c.Without = append(c.Outstanding, h.Name), append(c.Without, string(h.Host.Host))
 		}
 	}
 	if st.State == passwords.Switching {
 		for _, j := range st.Busy {
 			if name := st.Names[j.Host]; !strings.Contains(strings.Join(c.Outstanding, "\n"), name) {
-				c.Outstanding = append(c.Outstanding, name)
+				c.Outstanding, c.Without = append(c.Outstanding, name), append(c.Without, string(j.Host))
 			}
 		}
 	}
@@ -140,10 +149,13 @@ func (s *Pages) passwordChange(ctx context.Context, r store.Repository, st rekey
 	switch st.State {
 	case passwords.Done:
 		c.Title, c.Text = "The password was changed", "The old one opens nothing any more."
+		if len(c.Left) > 0 {
+			c.Text = "The old one opens nothing any more, except where the change went on without a place."
+		}
 	case passwords.Undone:
 		c.Text = "Every host has the password of before, and the one that was to come opens nothing."
 	}
-	if st.Ended() && st.Former != "" && !st.Back {
+	if st.Ended() && st.Former != "" && !st.Back && len(c.Left) == 0 {
 		c.Former = "The former password is kept here, sealed, until no copy of the database that is kept is from before the change. " +
 			"A control plane that is put back to such a copy knows the former one alone: enter the new one there."
 	}
@@ -189,9 +201,37 @@ func (s *Pages) CallOffPassword(w http.ResponseWriter, r *http.Request) error {
 	return s.passwordDecided(w, r, s.Rekey.CallOff(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r)))
 }
 
-// GoOnPassword has the change go on without hosts that have not confirmed.
+// GoOnPassword has the change go on without hosts that have not confirmed, or places that
+// nobody reaches: those that the page named.
 func (s *Pages) GoOnPassword(w http.ResponseWriter, r *http.Request) error {
-	return s.passwordDecided(w, r, s.Rekey.GoOn(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r), nil))
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	var without rekey.Without
+	for _, h := range r.PostForm["host"] {
+		without.Hosts = append(without.Hosts, topics.HostID(h))
+	}
+	for _, h := range r.PostForm["place"] {
+		without.Places = append(without.Places, topics.HostID(h))
+	}
+	return s.passwordDecided(w, r, s.Rekey.GoOn(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r), without))
+}
+
+// FormerPassword shows the password that opens a place without which a change went on.
+func (s *Pages) FormerPassword(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return layout.BadForm(err)
+	}
+	place := topics.HostID(r.PostForm.Get("place"))
+	p, err := s.Rekey.Former(r.Context(), session.Of(r.Context()).Name, base.RepositoryID(r), place)
+	if err != nil {
+		return s.keysProblem(r, err)
+	}
+	names := map[topics.HostID]string{}
+	if err := s.Store.HostNames(r.Context(), []topics.HostID{place}, names); err != nil {
+		return err
+	}
+	return s.showKeys(w, r, http.StatusOK, views.RepositoryKeysView{Password: p.Reveal(), For: "The password of the place of " + names[place]})
 }
 
 // RemoveKey has a key removed.
@@ -230,8 +270,11 @@ func (s *Pages) AddKey(w http.ResponseWriter, r *http.Request) error {
 		return s.showKeys(w, r, base.StatusOf(problem.Of(err)), v)
 	case err != nil:
 		return s.keysProblem(r, err)
-	case in.Password == nil:
+	case in.Password == nil, len(k.Unasked) > 0:
 		v = views.RepositoryKeysView{Password: k.Password.Reveal(), For: "The password of the key for " + in.User}
+		for _, u := range k.Unasked {
+			v.Unasked = append(v.Unasked, views.PasswordPlace{Host: string(u.Host), Name: u.Name, Why: problem.Of(u.Err).Say})
+		}
 		return s.showKeys(w, r, http.StatusOK, v)
 	}
 	layout.Redirect(w, r, views.RepositoryKeysURL(base.Param(r, "id")))
