@@ -36,8 +36,9 @@ type PlaneJob struct {
 	OtherReadyAt int64               `db:"other_ready_at"`
 	Fired        bool                `db:"fired"` // its host began it by itself, maybe long before we heard of it
 	Bytes        int64               `db:"log_bytes"`
-	Cut          bool                `db:"cut"`      // parts of its report were dropped
-	Recalled     bool                `db:"recalled"` // its host is asked how it ended: see hello
+	Cut          bool                `db:"cut"`       // parts of its report were dropped
+	Recalled     bool                `db:"recalled"`  // its host is asked how it ended: see hello
+	All          bool                `db:"all_locks"` // of an unlock: those of live processes, too
 }
 
 // PlaneTx is one transaction on the control plane's journal, which is its

@@ -61,12 +61,20 @@ func (j PlaneJob) meets(o PlaneJob) bool {
 	return slices.ContainsFunc(j.works(), func(id topics.RepositoryID) bool { return slices.Contains(o.works(), id) })
 }
 
+// beside reports whether a job does no harm to one that has to be alone, and takes no lock
+// from it: a look at the locks, and restic's removal of those whose processes are gone. A
+// job that has to be alone may be waiting for just that.
+func (j PlaneJob) beside() bool {
+	return j.Kind == topics.LocksJob || j.Kind == topics.UnlockJob && !j.All
+}
+
 // Turns decides who is next. An update of a host's agent is sent beside what runs there,
 // and the agent lets that end; nothing else is sent to that host until the update has
 // ended. It is in no repository, and no limit counts it. A host runs one job at a time in each repository, and
 // no more together than its limit says. On a repository backups of several hosts run
 // side by side, and a job that locks it exclusively runs alone; one that waits for
-// that holds back the jobs asked for after it, or it would wait for ever.
+// that holds back the jobs asked for after it, or it would wait for ever. What looks at
+// the locks, or removes dead ones, passes both: see beside.
 type Turns struct {
 	Twins   map[topics.HostID]bool // hosts whose identity several machines have: nothing is sent there
 	limits  Limits
@@ -151,7 +159,7 @@ func (t *Turns) Take(j PlaneJob, online bool) Turn {
 		return Turn{WaitJob, here[same].ID}
 	case len(here) >= max(t.atOnce[j.Host], 1):
 		return Turn{WaitBusy, here[0].ID}
-	case r.exclusive != "":
+	case r.exclusive != "" && !j.beside():
 		return Turn{WaitRepository, r.exclusive}
 	case j.Kind.Exclusive() && r.running > 0:
 		r.exclusive = j.ID

@@ -50,7 +50,8 @@ func newJournal(ctx context.Context, s *Store, tx *sqlx.Tx) journal {
 }
 
 const planeColumns = `id, host, kind, repository, source_group, schedule, slot, state, not_after, accepted, cancel_asked, attempts,
-	next_send, lines, fired, queued_at, sent_at, behalf, log_bytes, cut, recalled, other, ` + places.ReadyAt + `, ` + places.OtherReadyAt
+	next_send, lines, fired, queued_at, sent_at, behalf, log_bytes, cut, recalled, other,
+	kind = 'unlock' AND operation LIKE '%"all":true%' AS all_locks, ` + places.ReadyAt + `, ` + places.OtherReadyAt
 
 func (j journal) Key(id topics.HostID) ([]byte, error) {
 	key, err := get[[]byte](j.ctx, j.q, `SELECT seal_key FROM hosts WHERE id = $1 AND removed_at = 0`, id)

@@ -35,7 +35,8 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 			ready = 0
 		}
 		plane = append(plane, protocol.PlaneJob{ID: j.ID, Host: j.Host, Kind: j.Kind, Repository: j.Repository, Group: j.SourceGroup,
-			State: j.State, QueuedAt: j.QueuedAt, ReadyAt: ready})
+			State: j.State, QueuedAt: j.QueuedAt, ReadyAt: ready,
+			All: j.Operation.V != nil && j.Operation.V.All})
 	}
 	turns := protocol.NewTurns(e.Limits, atOnce, plane)
 	turns.Twins = map[topics.HostID]bool{}
