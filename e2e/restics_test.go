@@ -96,6 +96,7 @@ func TestAHostFetchesResticWhereItsPolicyLetsIt(t *testing.T) {
 	}
 
 	w.API("POST", "/api/restic/fetches", map[string]any{"host": "attic", "version": "0.14.9"}, 422, nil) // nobody confirmed it
+	w.API("POST", "/api/restic/fetches", map[string]any{"version": "0.14.9"}, 422, nil)                  // of no host
 	pin(name, strings.Repeat("ab", 32), 422)
 	pin(name, sum, 200)
 	if o := fetch(map[string]any{"version": "0.14.9"}); o.Job != "" || !strings.Contains(o.Why, "policy") {

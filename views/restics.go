@@ -32,6 +32,9 @@ type ResticFetch struct {
 	Asked    []ResticAsked // what came of it just now
 }
 
+// EveryHost is the value of the choice of all hosts in the form; it is no host's ID.
+const EveryHost = "*"
+
 // A ResticAsked is what came of asking a host.
 type ResticAsked struct{ Host, URL, Text, Do string }
 

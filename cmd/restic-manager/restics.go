@@ -179,7 +179,11 @@ func fetchRestic(ctx context.Context, d database, which whichHosts, w restics.Wa
 		if err != nil {
 			return err
 		}
-		list, err := resticsOf(s, d.Data).Fetch(ctx, actor, restics.Wanted(rows, which.Host, which.Tag), w)
+		hosts, err := restics.Wanted(rows, restics.Which{Host: which.Host, Tag: which.Tag, All: which.All})
+		if err != nil {
+			return err
+		}
+		list, err := resticsOf(s, d.Data).Fetch(ctx, actor, hosts, w)
 		if err != nil {
 			return err
 		}

@@ -139,13 +139,27 @@ func (s *Service) ask(ctx context.Context, actor string, h store.Host, files []F
 	return a, nil
 }
 
-// Wanted lists the hosts of a name or ID, of a tag, or all that are in use if both are "".
-func Wanted(list []store.Host, host, tag string) (out []store.Host) {
+// A Which says which hosts are meant: one by its name or ID, else those in use that have a
+// tag, or all in use. Whoever means all says so: to name none is a mistake.
+type Which struct {
+	Host, Tag string
+	All       bool
+}
+
+// Wanted lists the hosts that are meant. The error is [field.Errors].
+func Wanted(list []store.Host, which Which) (out []store.Host, err error) {
+	wrong := field.Errors{}
+	switch named := which.Host != "" || which.Tag != ""; {
+	case !named && !which.All:
+		wrong.Say("all", "Say which hosts: host names one, tag those that have it, and all (true) every host that is in use.")
+	case named && which.All:
+		wrong.Say("all", "Either all hosts, or those of a name or tag.")
+	}
 	for _, h := range list {
-		if host != "" && (string(h.ID) == host || h.Name == host) || host == "" && h.RetiredAt == 0 && h.AgentVersion != "" &&
-			(tag == "" || slices.Contains(h.Tags, tag)) {
+		if which.Host != "" && (string(h.ID) == which.Host || h.Name == which.Host) || which.Host == "" && h.RetiredAt == 0 &&
+			h.AgentVersion != "" && (which.Tag == "" || slices.Contains(h.Tags, which.Tag)) {
 			out = append(out, h)
 		}
 	}
-	return out
+	return out, wrong.Err()
 }

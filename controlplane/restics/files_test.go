@@ -205,11 +205,18 @@ func TestWhichHostsAreMeant(t *testing.T) {
 	list := []store.Host{host("attic", func(h *store.Host) { h.Tags = store.List{"site=berlin"} }), host("barn", func(*store.Host) {}),
 		host("gone", func(h *store.Host) { h.RetiredAt = 1 })}
 	for _, c := range []struct {
-		host, tag string
-		n         int
-	}{{"attic", "", 1}, {"barn-0001", "", 1}, {"gone", "", 1}, {"", "", 2}, {"", "site=berlin", 1}, {"nobody", "", 0}, {"", "x", 0}} {
-		if got := Wanted(list, c.host, c.tag); len(got) != c.n {
-			t.Errorf("%q %q: %d hosts", c.host, c.tag, len(got))
+		which Which
+		n     int
+	}{{Which{Host: "attic"}, 1}, {Which{Host: "barn-0001"}, 1}, {Which{Host: "gone"}, 1}, {Which{All: true}, 2},
+		{Which{Tag: "site=berlin"}, 1}, {Which{Host: "nobody"}, 0}, {Which{Tag: "x"}, 0}} {
+		if got, err := Wanted(list, c.which); err != nil || len(got) != c.n {
+			t.Errorf("%+v: %d hosts, %v", c.which, len(got), err)
+		}
+	}
+	// Nobody means all by naming none.
+	for _, which := range []Which{{}, {Host: "attic", All: true}, {Tag: "site=berlin", All: true}} {
+		if _, err := Wanted(list, which); !errors.As(err, new(field.Errors)) {
+			t.Errorf("%+v: %v", which, err)
 		}
 	}
 }

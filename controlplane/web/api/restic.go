@@ -159,7 +159,8 @@ func (a *API) DeleteResticFile(ctx context.Context, in *resticFileIn) (*struct{}
 type fetchResticIn struct {
 	Body struct {
 		Host    string `json:"host,omitempty" doc:"the ID or name of one host, and of no other"`
-		Tag     string `json:"tag,omitempty" doc:"of the hosts; every host unless said"`
+		Tag     string `json:"tag,omitempty" doc:"of the hosts"`
+		All     bool   `json:"all,omitempty" doc:"every host that is in use; one of host, tag and all has to be said"`
 		Version string `json:"version,omitempty" doc:"of files that lie here and were confirmed; each host gets the one for its system"`
 		Older   bool   `json:"older,omitempty" doc:"it may be older than the one that a host has"`
 		Back    bool   `json:"back,omitempty" doc:"instead of a version: the restic that each host used before"`
@@ -181,8 +182,11 @@ func (a *API) FetchRestic(ctx context.Context, in *fetchResticIn) (*list1[restic
 		return nil, err
 	}
 	b := in.Body
-	list, err := a.Restics.Fetch(ctx, session.Of(ctx).Name, restics.Wanted(rows, b.Host, b.Tag),
-		restics.Want{Version: b.Version, Older: b.Older, Back: b.Back})
+	hosts, err := restics.Wanted(rows, restics.Which{Host: b.Host, Tag: b.Tag, All: b.All})
+	if err != nil {
+		return nil, problem.Of(err)
+	}
+	list, err := a.Restics.Fetch(ctx, session.Of(ctx).Name, hosts, restics.Want{Version: b.Version, Older: b.Older, Back: b.Back})
 	if err != nil {
 		return nil, problem.Of(err)
 	}

@@ -211,12 +211,24 @@ func (s *Pages) FetchRestic(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, err := s.Parts.Restics.Fetch(ctx, session.Of(ctx).Name, restics.Wanted(rows, r.PostForm.Get("host"), ""),
-		restics.Want{Version: version, Older: r.PostForm.Get("older") != "", Back: version == ""})
+	which := restics.Which{Host: r.PostForm.Get("host")}
+	if which.All = which.Host == views.EveryHost; which.All {
+		which.Host = ""
+	}
+	hosts, err := restics.Wanted(rows, which)
+	var list []restics.Asked
+	if err == nil {
+		list, err = s.Parts.Restics.Fetch(ctx, session.Of(ctx).Name, hosts,
+			restics.Want{Version: version, Older: r.PostForm.Get("older") != "", Back: version == ""})
+	}
 	var wrong field.Errors
 	switch {
 	case errors.As(err, &wrong):
-		return s.resticsPage(w, r, http.StatusUnprocessableEntity, func(v *views.Restics) { v.Fetch.Errors = wrong })
+		return s.resticsPage(w, r, http.StatusUnprocessableEntity, func(v *views.Restics) {
+			if v.Fetch.Errors = wrong; wrong["all"] != "" {
+				v.Fetch.Errors = field.Errors{"host": "Choose a host, or every host that may."}
+			}
+		})
 	case err != nil:
 		return problem.Of(err)
 	case len(list) == 1 && list[0].Job.ID != "":
