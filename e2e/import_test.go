@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/restic-manager/restic-manager/e2e/resticrepo"
+	"github.com/restic-manager/restic-manager/e2e/world"
 )
 
 // imported is what POST /api/repositories/import answers with.
@@ -186,5 +188,53 @@ func TestARepositoryOfBareResticIsTakenIn(t *testing.T) {
 	if now := attic.Bare(old, "snapshots"); strings.Count(now, "\n") != strings.Count(was, "\n")+1 {
 		t.Errorf("the repository holds\n%s\nand held\n%s", now, was)
 	}
+	w.MustStopCleanly()
+}
+
+// TestARepositoryThatHoldsSnapshotsIsTakenInFromItsTest: the test of the form finds what
+// somebody made before, and leads to where that is taken in.
+func TestARepositoryThatHoldsSnapshotsIsTakenInFromItsTest(t *testing.T) {
+	w := NewWorld(t)
+	attic := w.StartAgent("attic", "--policy", "managed")
+	attic.Write("letters/1.txt", "dear reader")
+	place := filepath.Join(attic.Dir, "vault")
+	if err := resticrepo.Make(place, password); err != nil {
+		t.Fatal(err)
+	}
+	b := NewBrowser(t, w.HTTP)
+	b.signIn(w)
+	b.Open("/repositories/new")
+	b.set("#backend", "local")
+	b.Fill("#place-local-path", place)
+	b.Fill("#name", "vault")
+	b.Fill("#password", password)
+	b.set("#test_host", attic.ID)
+	b.Click("#test")
+	b.AwaitText("#trial", "It holds no snapshot.")
+	attic.Bare(Repository{URL: place, Password: password}, "backup", "--host", "attic", attic.Home)
+	b.Click("#test")
+	b.AwaitText("#trial", "This repository holds snapshots already: register it and import them.")
+	b.AwaitText("#trial", "with 1 snapshot")
+	b.Inspect("repository-holds-snapshots")
+	b.set("#keeper", attic.ID)
+	b.Press("Save and take them in…")
+	b.AwaitText("h1", "Take in what vault holds")
+	var found imported
+	world.Await(t, "the repository to be listed", func() error {
+		if w.API("POST", "/api/repositories/import", map[string]any{"repository": "vault"}, http.StatusOK, &found); found.ListedAt == nil {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if len(found.Proposals) != 1 || found.Proposals[0].Snapshots != 1 {
+		t.Errorf("proposed are %+v", found.Proposals)
+	}
+	b.Open(b.Path())
+	b.AwaitText("#import-rows", "No source group of the host has these paths.")
+	// Once it is saved, its test leads there as long as there is something to take in.
+	b.Open("/repositories/" + found.Repository + "/edit")
+	b.Click("#test")
+	b.Press("Take in 1 snapshot that no job here made")
+	b.AwaitText("h1", "Take in what vault holds")
 	w.MustStopCleanly()
 }

@@ -146,6 +146,8 @@ type Finding struct {
 	// MayDelete is whether the credential may delete there, nil where that cannot be told
 	// without deleting.
 	MayDelete *bool `json:"may_delete,omitempty"`
+	// Snapshots is how many a repository of ours holds, nil where that is not known.
+	Snapshots *int `json:"snapshots,omitempty"`
 	// HostKeys are those that an SSH server showed, of host-key-unknown and host-key-changed.
 	HostKeys []HostKey `json:"host_keys,omitempty"`
 }
@@ -176,6 +178,9 @@ func (f *Finding) check() error {
 	}
 	if c := f.Certificate; c != nil && (len(c.PEM) > MaxPEM || !fingerprint.MatchString(c.SHA256) || !fingerprint.MatchString(c.PEMSHA256)) {
 		return errors.New("certificate: it is too long, or its fingerprint is none")
+	}
+	if n := f.Snapshots; n != nil && (*n < 0 || f.State != FindingOurs) {
+		return fmt.Errorf("%d snapshots of a place that is %s", *n, f.State)
 	}
 	return checkHostKeys(f.HostKeys)
 }

@@ -64,6 +64,10 @@ type ImportDone struct {
 	Snapshots int
 }
 
+// TakeIn is the field of a repository's form that says that somebody has used the repository
+// before: no host makes it, and after it is saved its snapshots are taken in.
+const TakeIn = "take_in"
+
 // RepositoryImportURL is where snapshots of a repository are taken in.
 func RepositoryImportURL(id string) string { return RepositoryURL(id) + "/import" }
 

@@ -377,7 +377,9 @@ func TestFragmentsCarryTheirID(t *testing.T) {
 				{Key: "everyday", Title: "Everyday", Note: views.Note{Tone: "fail", Title: "Not trusted."}, URL: "rest:https://nas/x",
 					PEM: "-----BEGIN", SHA: "ab", Into: "field",
 					Rows: []views.TestRow{{Tone: "fail", Icon: "octagon-x", Name: "Certificate", Text: "not trusted"}}},
-				{Key: "maintenance", Title: "Maintenance", Note: views.Note{Tone: "warn", Title: "Not tried."}, PEM: "-----BEGIN"}})},
+				{Key: "maintenance", Title: "Maintenance", Note: views.Note{Tone: "warn", Title: "Not tried."}, PEM: "-----BEGIN"}}),
+			views.Trial([]views.TestResult{{Key: "everyday", Note: views.Note{Tone: "ok", Title: "It holds snapshots."}, TakeIn: true,
+				Import: views.Link{Text: "Take in 3 snapshots that no job here made", URL: views.RepositoryImportURL("vault-01")}}})},
 		"made-url":  {views.MadeURL("", ""), views.MadeURL("rest:https://nas/x", "No.")},
 		"side-foot": {views.Foot(shell("x", ""))},
 	} {

@@ -395,6 +395,25 @@ func lastLine(text string) string {
 	return clean(lines[len(lines)-1])
 }
 
+// snapshotCount counts the snapshots of a repository, without a lock.
+type snapshotCount struct {
+	silent
+	n int
+}
+
+func (*snapshotCount) args(Version, string) ([]string, error) {
+	return []string{"list", "snapshots", "--no-lock"}, nil
+}
+func (*snapshotCount) words() string { return "list snapshots" }
+
+func (s *snapshotCount) read(_ *output, line []byte) bool {
+	if !wholeLine.Match(line) {
+		return false
+	}
+	s.n++
+	return true
+}
+
 // open has restic open what may be there.
 func (x *examination) open(ctx context.Context, place Place) {
 	r, guessed := x.r, x.r.Password == ""
@@ -406,6 +425,9 @@ func (x *examination) open(ctx context.Context, place Place) {
 	case e.State == topics.Succeeded:
 		x.found.Reached, x.found.Entered = true, true
 		x.ends(topics.Finding{State: topics.FindingOurs, Message: "A repository is there, and the password opens it."})
+		if n := (&snapshotCount{}); x.b.run(ctx, place, r, n, mute{}).State == topics.Succeeded { // else there was no time left for it
+			x.found.Snapshots = &n.n
+		}
 	case e.Cause == topics.CausePassword:
 		x.found.Reached, x.found.Entered = true, true
 		x.ends(other(e.Cause, "A repository is there, and the password does not open it."))

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +79,18 @@ func TestAFolderIsExamined(t *testing.T) {
 		{"theirs", topics.FindingOther, topics.CausePassword, "does not open"},
 	} {
 		is(t, c.name, w.look(at(c.name), nil), c.state, c.cause, "", c.words)
+	}
+	for n := range 3 { // how many snapshots it holds: restic lists them by their names
+		if f := w.look(at("ours"), nil); f.Snapshots == nil || *f.Snapshots != n {
+			t.Errorf("with %d snapshots: %+v", n, f)
+		}
+		name := filepath.Join(at("ours"), "snapshots", strings.Repeat(strconv.Itoa(n), 64))
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f := w.look(at("theirs"), nil); f.Snapshots != nil {
+		t.Errorf("of one that does not open: %+v", f)
 	}
 	w.repo.Password = ""
 	is(t, "without a password", w.look(at("ours"), nil), topics.FindingOther, topics.CausePassword, "", "Type its password")

@@ -320,10 +320,12 @@ func pair(ctx context.Context, q sqlx.QueryerContext, repository topics.Reposito
 		Of      topics.RepositoryID `db:"of_repository"`
 		Counted bool                `db:"counted"`
 	}
-	if err := sqlx.SelectContext(ctx, q, &pairs, `SELECT id, of_repository, EXISTS (SELECT 1 FROM snapshots o WHERE o.repository = of_repository
-			AND (o.id = p.original OR o.original = p.original) AND o.job <> '' AND o.copied_from = '' AND o.tree = p.tree AND o.time = p.time) AS counted
+	if err := sqlx.SelectContext(ctx, q, &pairs, `SELECT id, of_repository, EXISTS (SELECT 1 FROM snapshots o
+			WHERE o.repository = of_repository AND (o.id = p.original OR o.original = p.original) AND o.job <> '' AND o.copied_from = ''
+				AND o.tree = p.tree AND o.time = p.time) AS counted
 		FROM (SELECT c.id, c.original, c.tree, c.time, `+copyOf("c", "$1")+` AS of_repository FROM snapshots c
-			WHERE c.repository = $2 AND c.gone_at = 0 AND c.job = '' AND c.original <> '') p WHERE of_repository <> ''`, from, repository); err != nil {
+			WHERE c.repository = $2 AND c.gone_at = 0 AND c.job = '' AND c.original <> '') p WHERE of_repository <> ''`, from,
+		repository); err != nil {
 		return fmt.Errorf("what snapshots were copied from: %w", err)
 	}
 	of := make(map[string]int, len(pairs))

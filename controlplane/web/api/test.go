@@ -32,6 +32,7 @@ type testOut struct {
 		Entered     bool                `json:"entered" doc:"it let the credential in"`
 		Certificate *certificateJSON    `json:"certificate" doc:"the server's; null if it has none"`
 		MayDelete   *bool               `json:"may_delete" doc:"the credential may delete there; null if that cannot be told without deleting"`
+		Snapshots   *int                `json:"snapshots" doc:"of ours: how many it holds, which can be imported; null if that is not known"`
 		HostKeys    []sshServerJSON     `json:"host_keys" nullable:"false" doc:"of an SSH server that the host does not trust"`
 		URL         string              `json:"url" doc:"where it was looked, without user and password"`
 	}
@@ -82,6 +83,7 @@ func (a *API) TestRepository(ctx context.Context, in *testIn) (*testOut, error) 
 	out := &testOut{}
 	o := &out.Body
 	o.State, o.Cause, o.Message, o.Reached, o.Entered, o.MayDelete = f.State, f.Cause, f.Message, f.Reached, f.Entered, f.MayDelete
+	o.Snapshots = f.Snapshots
 	o.Certificate, o.HostKeys = certificateOf(f.Certificate), []sshServerJSON{}
 	for _, k := range f.HostKeys {
 		o.HostKeys = append(o.HostKeys, sshServerOf(topics.KnownServer{HostKey: k, Changed: f.Cause == topics.CauseHostKeyOther}))

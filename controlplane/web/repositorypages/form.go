@@ -195,6 +195,8 @@ func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 	}
 	keep := keepForm(r.PostForm, row.Keep.V)
 	in, unmade := repositoryInputOf(r.PostForm, f, keep)
+	takeIn := row.ID == "" && r.PostForm.Get(views.TakeIn) != ""
+	in.Exists = takeIn
 	var saved store.Repository
 	if len(unmade) > 0 {
 		err = unmade
@@ -205,7 +207,14 @@ func (s *Pages) SaveRepository(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil {
 		to := views.RepositoryURL(string(saved.ID))
-		if r.PostForm.Get(views.FromStart) == "start" {
+		if takeIn {
+			// Whoever cannot be asked now is told so by the page that follows: never listed.
+			_, err := s.Repositories.Refresh(ctx, session.Of(ctx).Actor(), saved.ID, "")
+			if err != nil && problem.Of(err).Kind == problem.Internal {
+				return err
+			}
+			to = views.RepositoryImportURL(string(saved.ID))
+		} else if r.PostForm.Get(views.FromStart) == "start" {
 			to = views.StartURL
 		}
 		http.Redirect(w, r, to, http.StatusSeeOther)

@@ -56,6 +56,8 @@ func (s *Pages) TryRepository(w http.ResponseWriter, r *http.Request) error {
 	}
 	if base.IsHTMX(r) {
 		for i := range found {
+			// The button is one of the form's, which a page of its own has not.
+			found[i].TakeIn = i == 0 && found[i].Holds && r.PostForm.Get("id") == ""
 			if found[i].PEM != "" { // the page has the field that it goes into
 				found[i].Into = views.PasteID(found[i].Key, location.CACert)
 			}
@@ -90,6 +92,18 @@ func (s *Pages) tried(r *http.Request) ([]views.TestResult, error) {
 		return nil, err
 	}
 	first.Key = everyday
+	if first.Holds && was.ID != "" {
+		foreign, err := s.Store.SnapshotTalliesOf(ctx, []topics.RepositoryID{topics.RepositoryID(was.ID)})
+		if err != nil {
+			return nil, err
+		}
+		if n := foreign[topics.RepositoryID(was.ID)].Foreign; n > 0 {
+			first.Import = views.Link{Text: "Take in " + words.Count(uint64(n), "snapshot that no job here made", "snapshots that no job here made"),
+				URL: views.RepositoryImportURL(was.ID)}
+		} else {
+			first.Holds = false
+		}
+	}
 	if p.Get("test_host") == "" || first.Untried {
 		return []views.TestResult{first}, nil
 	}
@@ -212,6 +226,7 @@ const deleting = "Deleting"
 // cannot delete.
 func (s *Pages) resultOf(ctx context.Context, f topics.Finding, host store.Host, to topics.Repository, appendOnly bool) views.TestResult {
 	out := views.TestResult{Note: verdictOf(f, host.Name)}
+	out.Holds = f.State == topics.FindingOurs && (f.Snapshots == nil || *f.Snapshots > 0)
 	if a, err := location.Parse(to.URL.Reveal()); err == nil {
 		out.URL = a.Public()
 	}
@@ -257,6 +272,9 @@ func (s *Pages) resultOf(ctx context.Context, f topics.Finding, host store.Host,
 		out.SSH = keys
 	}
 	if text := found[f.State]; text != "" {
+		if n := f.Snapshots; n != nil {
+			text += ", with " + words.Count(uint64(max(*n, 0)), "snapshot", "snapshots")
+		}
 		row("ok", "circle-check", "Place", text)
 	}
 	switch {
@@ -284,7 +302,16 @@ func verdictOf(f topics.Finding, host string) views.Note {
 	n := views.Note{Title: f.Message}
 	switch f.State {
 	case topics.FindingOurs:
-		n.Tone, n.Text = "ok", "Saved with this password, it is used as it is. Nothing in it is changed by saving."
+		n.Tone = "ok"
+		switch {
+		case f.Snapshots == nil:
+			n.Text = "Saved with this password, it is used as it is. Nothing in it is changed by saving. If it holds snapshots, take them in then."
+		case *f.Snapshots == 0:
+			n.Text = "It holds no snapshot. Saved with this password, it is used as it is."
+		default:
+			n.Text = "This repository holds snapshots already: register it and import them. Saved with this password, it is used as it is, and " +
+				"its page has Take them in…; nothing in it is changed by saving."
+		}
 		return n
 	case topics.FindingEmpty, topics.FindingMissing:
 		n.Tone, n.Text = "ok", "The first backup makes the repository there, with the password of this form."
