@@ -56,6 +56,7 @@ var subjects = map[string]interface{ run(t *testing.T, h *house) }{
 	"a heartbeat outside": outsideBeats,
 	"a broker elsewhere":  uplinkSettings,
 	"Home Assistant":      homeAssistants,
+	"what is taken in":    takings,
 }
 
 func TestEveryDoorHasTheSameRules(t *testing.T) {

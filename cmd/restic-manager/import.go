@@ -13,6 +13,7 @@ import (
 	"github.com/restic-manager/restic-manager/controlplane/importing"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/imports"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 type repositoryImportCmd struct {
@@ -100,18 +101,25 @@ func (c *repositoryImportCmd) choices(k importing.Known) (list []imports.Choice,
 		}
 		if text := c.Assign[p.Key]; text != "" {
 			i := slices.IndexFunc(k.Groups, func(g importing.Group) bool { return text == k.Hosts[g.Host]+"/"+g.Name || text == string(g.ID) })
-			if i < 0 {
-				return nil, fmt.Errorf("there is no source group %q that these can be of; write HOST/GROUP as the list of groups shows it", text)
+			if group = topics.SourceGroupID(text); i >= 0 {
+				group = k.Groups[i].ID
 			}
-			group = k.Groups[i].ID
 		}
 		if group != "" {
 			list = append(list, imports.Choice{Kin: p.Key, Group: group, Newer: slices.Contains(c.Newer, p.Key), Seen: p.Seen})
 		}
 	}
-	for _, keys := range [][]string{keysOf(c.Assign), c.Leave, c.Newer} {
+	there := func(key string) bool {
+		return slices.ContainsFunc(k.Proposals, func(p importing.Proposal) bool { return p.Key == key })
+	}
+	for _, key := range keysOf(c.Assign) { // what is not there is refused with all else that is wrong
+		if !there(key) {
+			list = append(list, imports.Choice{Kin: key, Group: topics.SourceGroupID(c.Assign[key])})
+		}
+	}
+	for _, keys := range [][]string{c.Leave, c.Newer} {
 		for _, key := range keys {
-			if !slices.ContainsFunc(k.Proposals, func(p importing.Proposal) bool { return p.Key == key }) {
+			if !there(key) {
 				return nil, fmt.Errorf("no row has the key %q", key)
 			}
 		}
