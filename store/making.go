@@ -49,6 +49,11 @@ func (j journal) AddInit(b protocol.PlaneJob, now int64) (p protocol.PlaneJob, e
 		State: topics.Queued, RequestedBy: Plane, QueuedAt: now, NotAfter: now + makeWithin.Milliseconds(), Behalf: b.Group}
 	if b.Other != "" {
 		job.Operation.V = &topics.Operation{From: string(b.Other)}
+		// Who gave the repositories for a copy gave them for what it takes, too; else the copy waits
+		// for ever, for init jobs that are not sent.
+		if job.GivenBy, err = get[string](j.ctx, j.q, `SELECT given_by FROM jobs WHERE id = $1`, b.ID); err != nil {
+			return p, err
+		}
 	}
 	if err := j.s.queue(j.ctx, j.tx, job); err != nil {
 		return p, err
@@ -61,6 +66,18 @@ func (j journal) AddInit(b protocol.PlaneJob, now int64) (p protocol.PlaneJob, e
 func (s *Store) Unready(ctx context.Context) (map[topics.JobID]bool, error) {
 	ids, err := all[topics.JobID](ctx, s.r, `SELECT id FROM (SELECT id, `+places.ReadyAt+` FROM jobs WHERE finished_at = 0)
 		WHERE ready_at = 0`)
+	out := make(map[topics.JobID]bool, len(ids))
+	for _, id := range ids {
+		out[id] = true
+	}
+	return out, err
+}
+
+// UnreadyTargets lists the open copies for which nobody has found or made a repository yet
+// where they go.
+func (s *Store) UnreadyTargets(ctx context.Context) (map[topics.JobID]bool, error) {
+	ids, err := all[topics.JobID](ctx, s.r, `SELECT id FROM (SELECT id, `+places.OtherReadyAt+` FROM jobs WHERE finished_at = 0 AND other <> '')
+		WHERE other_ready_at = 0`)
 	out := make(map[topics.JobID]bool, len(ids))
 	for _, id := range ids {
 		out[id] = true

@@ -21,6 +21,11 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 	if err != nil {
 		return nil, err
 	}
+	targets, err := e.Store.UnreadyTargets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	since := map[bool]int64{false: 1} // of what is not ready
 	var plane []protocol.PlaneJob
 	accepted := map[topics.JobID]bool{}
 	out := map[topics.JobID]protocol.Turn{}
@@ -30,13 +35,9 @@ func (e *Engine) Waits(ctx context.Context, open []store.Job) (map[topics.JobID]
 			continue
 		}
 		accepted[j.ID] = j.Accepted
-		ready := int64(1)
-		if unready[j.ID] {
-			ready = 0
-		}
 		plane = append(plane, protocol.PlaneJob{ID: j.ID, Host: j.Host, Kind: j.Kind, Repository: j.Repository, Group: j.SourceGroup,
-			State: j.State, QueuedAt: j.QueuedAt, ReadyAt: ready,
-			All: j.Operation.V != nil && j.Operation.V.All})
+			State: j.State, QueuedAt: j.QueuedAt, ReadyAt: since[unready[j.ID]],
+			Other: j.Other, OtherReadyAt: since[targets[j.ID]], All: j.Operation.V != nil && j.Operation.V.All})
 	}
 	turns := protocol.NewTurns(e.Limits, atOnce, plane)
 	turns.Twins = map[topics.HostID]bool{}

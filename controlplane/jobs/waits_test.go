@@ -152,3 +152,32 @@ func TestWaitsSayWhatTheDispatcherWouldDecide(t *testing.T) {
 		t.Errorf("behind another job: %v", all)
 	}
 }
+
+// TestACopyWaitsForTheRepositoryThatIsMadeForIt: and says so.
+func TestACopyWaitsForTheRepositoryThatIsMadeForIt(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	second := store.Repository{ID: "mirror-0001", Name: "mirror", Location: "rest:https://mirror/", Keeper: w.host.ID}
+	if err := w.store.AddRepository(ctx, "test", second, store.RepositoryAccess{URL: "rest:https://mirror/", Password: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	w.can = []topics.Ability{topics.CopiesSnapshots}
+	w.connect()
+	copying, _, err := w.engine.Ask(ctx, "test", w.host.ID, topics.CopyJob, w.group.Repository, topics.Operation{To: string(second.ID)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var init topics.JobID
+	w.await("somebody to make it", func() bool {
+		for _, j := range must(w.store.OpenJobs(ctx, "")) {
+			if j.Kind == topics.InitJob && j.Repository == second.ID && j.State == topics.Dispatched {
+				init = j.ID
+			}
+		}
+		return init != ""
+	})
+	all := must(w.engine.Waits(ctx, must(w.store.OpenJobs(ctx, ""))))
+	if got := all[copying.ID]; got != (protocol.Turn{Wait: protocol.WaitMaking, For: init}) {
+		t.Errorf("it waits for %v of %v", got, all)
+	}
+}
