@@ -320,7 +320,7 @@ func TestAnImportThatWasInterruptedIsFinished(t *testing.T) {
 	b := theBefore(t)
 	s, ctx, vault := b.s, t.Context(), b.g.Repository
 	const many = 1000
-	ids := nobodys(t, s, vault, many, func(i int) string { return `[]` })
+	ids := nobodys(t, s, vault, many, func(int) (string, string) { return "attic", `[]` })
 	taken := func() (n int) {
 		t.Helper()
 		for _, id := range ids {

@@ -17,14 +17,15 @@ import (
 func BenchmarkImport(b *testing.B) {
 	for _, c := range []struct {
 		name string
-		tags func(i int) string
-	}{{"alike", func(int) string { return `[]` }},
-		{"of a thousand kinds", func(i int) string { return fmt.Sprintf(`["t%d"]`, i%1000) }},
-		{"each with tags of its own", func(i int) string { return fmt.Sprintf(`["t%d"]`, i) }}} {
+		row  func(i int) (hostname, tags string)
+	}{{"alike", func(int) (string, string) { return "attic", `[]` }},
+		{"of a thousand kinds", func(i int) (string, string) { return fmt.Sprintf("web%d", i%1000), `[]` }},
+		{"each with tags of its own", func(i int) (string, string) { return "attic", fmt.Sprintf(`["t%d"]`, i) }},
+		{"each of a host of its own", func(i int) (string, string) { return fmt.Sprintf("web%d", i), `[]` }}} {
 		b.Run(c.name, func(b *testing.B) {
 			s := open(b)
 			g := grouped(b, s, enrolled(b, s, "attic"))
-			nobodys(b, s, g.Repository, 20_000, c.tags)
+			nobodys(b, s, g.Repository, 20_000, c.row)
 			var took [4]time.Duration
 			for b.Loop() {
 				id := topics.NewID(time.Now())
@@ -56,7 +57,7 @@ func BenchmarkImport(b *testing.B) {
 }
 
 // nobodys puts snapshots into a repository that no job of ours made.
-func nobodys(t testing.TB, s *Store, repository topics.RepositoryID, n int, tags func(int) string) (ids []string) {
+func nobodys(t testing.TB, s *Store, repository topics.RepositoryID, n int, row func(int) (hostname, tags string)) (ids []string) {
 	t.Helper()
 	tx, err := s.w.Beginx()
 	if err != nil {
@@ -65,10 +66,11 @@ func nobodys(t testing.TB, s *Store, repository topics.RepositoryID, n int, tags
 	for i := range n {
 		sum := sha256.Sum256(fmt.Append(nil, i))
 		ids = append(ids, hex.EncodeToString(sum[:]))
+		hostname, tags := row(i)
 		if _, err := tx.Exec(`INSERT INTO snapshots (repository, id, host, job, time, hostname, paths, tags, username, tree, seen_at, files,
 				bytes)
-			VALUES ($1, $2, '', '', $3, 'attic', '["/letters"]', $4, 'anna', $2, 1, 0, 0)`, repository, ids[i], 1_000_000+i*1000,
-			tags(i)); err != nil {
+			VALUES ($1, $2, '', '', $3, $4, '["/letters"]', $5, 'anna', $2, 1, 0, 0)`, repository, ids[i], 1_000_000+i*1000,
+			hostname, tags); err != nil {
 			t.Fatal(err)
 		}
 	}

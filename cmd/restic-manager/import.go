@@ -110,7 +110,8 @@ func (c *repositoryImportCmd) choices(k importing.Known) (list []imports.Choice,
 		}
 	}
 	there := func(key string) bool {
-		return slices.ContainsFunc(k.Proposals, func(p importing.Proposal) bool { return p.Key == key })
+		_, is := k.Proposal(key)
+		return is
 	}
 	for _, key := range keysOf(c.Assign) { // what is not there is refused with all else that is wrong
 		if !there(key) {
@@ -140,8 +141,8 @@ func (c *repositoryImportCmd) show(k importing.Known) error {
 	name := func(g importing.Group) string { return k.Hosts[g.Host] + "/" + g.Name }
 	if err := columns("KEY\tHOST NAME\tPATHS\tTAGS\tSNAPSHOTS\tOLDEST\tNEWEST\tPROPOSED\tWHY", len(k.Proposals), func(i int) string {
 		p, group, oldest, newest := k.Proposals[i], "-", "-", "-"
-		if j := slices.IndexFunc(k.Groups, func(g importing.Group) bool { return g.ID == p.Group }); j >= 0 {
-			group = name(k.Groups[j])
+		if g, is := k.Group(p.Group); is {
+			group = name(g)
 		}
 		if n := len(p.List); n > 0 {
 			oldest, newest = moment(p.List[n-1].Time, "-"), moment(p.List[0].Time, "-")

@@ -50,6 +50,7 @@ type Known struct {
 	Names      map[topics.SourceGroupID]string
 	From       map[topics.RepositoryID]string // the names of repositories that some were copied from
 
+	rows   map[string]int // where in Proposals, by key
 	at     int64
 	firsts map[topics.SourceGroupID]int64
 }
@@ -113,7 +114,29 @@ func (s *Service) Look(ctx context.Context, id topics.RepositoryID) (k Known, er
 		k.Proposals = append(k.Proposals, p)
 	}
 	slices.SortFunc(k.Proposals, inOrder)
+	k.rows = make(map[string]int, len(k.Proposals))
+	for i, p := range k.Proposals {
+		k.rows[p.Key] = i
+	}
 	return k, nil
+}
+
+// Proposal is the one of a key; there is false if there is none.
+func (k Known) Proposal(key string) (p Proposal, there bool) {
+	i, there := k.rows[key]
+	if !there {
+		return Proposal{Kin: imports.Kin{Key: key}}, false
+	}
+	return k.Proposals[i], true
+}
+
+// Group is the one of an ID that can be chosen; there is false if there is none.
+func (k Known) Group(id topics.SourceGroupID) (g Group, there bool) {
+	i := slices.IndexFunc(k.Groups, func(g Group) bool { return g.ID == id })
+	if i < 0 {
+		return Group{}, false
+	}
+	return k.Groups[i], true
 }
 
 // late says why all of a kin are taken in only if a person says so.
@@ -178,8 +201,9 @@ func (s *Service) groups(ctx context.Context, id topics.RepositoryID, kins []imp
 	if err != nil {
 		return nil, err
 	}
+	known := namesOf(hosts)
 	for _, k := range kins {
-		for _, h := range named(k, hosts).list {
+		for _, h := range known.named(k).list {
 			if !slices.Contains(of, h.ID) {
 				of = append(of, h.ID)
 			}
@@ -225,11 +249,9 @@ func (k Known) Proposed() (list []imports.Choice) {
 // Doubts are what is to be known of choices before they are confirmed.
 func (k Known) Doubts(choices []imports.Choice) (said []string) {
 	for _, c := range choices {
-		i := slices.IndexFunc(k.Proposals, func(p Proposal) bool { return p.Key == c.Kin })
-		g := slices.IndexFunc(k.Groups, func(g Group) bool { return g.ID == c.Group })
-		if i >= 0 && g >= 0 && k.Groups[g].Host == k.Proposals[i].Host && k.Proposals[i].Doubt != "" &&
-			!slices.Contains(said, k.Proposals[i].Doubt) {
-			said = append(said, k.Proposals[i].Doubt)
+		p, _ := k.Proposal(c.Kin)
+		if g, there := k.Group(c.Group); there && g.Host == p.Host && p.Doubt != "" && !slices.Contains(said, p.Doubt) {
+			said = append(said, p.Doubt)
 		}
 	}
 	return said
@@ -237,22 +259,14 @@ func (k Known) Doubts(choices []imports.Choice) (said []string) {
 
 // Given is how many snapshots a choice takes in.
 func (k Known) Given(c imports.Choice) int {
-	for _, p := range k.Proposals {
-		if p.Key == c.Kin {
-			return len(c.Given(p.Kin, k.firsts[c.Group]))
-		}
-	}
-	return 0
+	p, _ := k.Proposal(c.Kin)
+	return len(c.Given(p.Kin, k.firsts[c.Group]))
 }
 
 // Newer is how many of a kin are newer than the first backup of ours of a group.
 func (k Known) Newer(kin string, group topics.SourceGroupID) int {
-	for _, p := range k.Proposals {
-		if p.Key == kin {
-			return p.Later(k.firsts[group])
-		}
-	}
-	return 0
+	p, _ := k.Proposal(kin)
+	return p.Later(k.firsts[group])
 }
 
 // Digest stands for choices and for the snapshots that each is about, as they are shown now.
@@ -268,19 +282,10 @@ func (k Known) Same(choices []imports.Choice, digest string) error {
 func (k Known) parts(choices []imports.Choice) []imports.Part {
 	parts := make([]imports.Part, len(choices))
 	for i, c := range choices {
-		parts[i] = imports.Part{Said: fmt.Sprintf("%s %s %t", c.Kin, c.Group, c.Newer), List: k.kin(c.Kin).List}
+		p, _ := k.Proposal(c.Kin)
+		parts[i] = imports.Part{Said: fmt.Sprintf("%s %s %t", c.Kin, c.Group, c.Newer), List: p.List}
 	}
 	return parts
-}
-
-// kin is the one of a key, without any snapshot if there is none.
-func (k Known) kin(key string) imports.Kin {
-	for _, p := range k.Proposals {
-		if p.Key == key {
-			return p.Kin
-		}
-	}
-	return imports.Kin{Key: key}
 }
 
 // changed returns an error if other snapshots were shown to whoever made choices.
@@ -288,7 +293,8 @@ func (k Known) changed(choices []imports.Choice) error {
 	var all imports.ChangedError
 	for _, c := range choices {
 		var e *imports.ChangedError
-		if errors.As(c.Compare(k.kin(c.Kin)), &e) {
+		p, _ := k.Proposal(c.Kin)
+		if errors.As(c.Compare(p.Kin), &e) {
 			all.More, all.Fewer = all.More+e.More, all.Fewer+e.Fewer
 		}
 	}
@@ -305,22 +311,21 @@ func (k Known) check(choices []imports.Choice) error {
 		bad.Say("confirm", "Choose a source group for at least one row; the others stay as they are.")
 	}
 	for _, c := range choices {
-		i := slices.IndexFunc(k.Proposals, func(p Proposal) bool { return p.Key == c.Kin })
+		p, there := k.Proposal(c.Kin)
 		switch {
-		case i < 0:
+		case !there:
 			bad.Say("confirm", fmt.Sprintf("There are no snapshots %.40q that nobody has taken in; look again.", c.Kin))
 			continue
 		case seen[c.Kin]:
 			bad.Say("confirm", fmt.Sprintf("The snapshots %s are given to one source group alone.", c.Kin))
 		}
 		seen[c.Kin] = true
-		p := k.Proposals[i]
-		g := slices.IndexFunc(k.Groups, func(g Group) bool { return g.ID == c.Group })
+		g, there := k.Group(c.Group)
 		switch {
-		case g < 0:
+		case !there:
 			bad.Say("confirm", fmt.Sprintf("There is no source group %.40q that these can be of: it is one of a host that backs up into this "+
 				"repository, or that has the name which the snapshots have.", string(c.Group)))
-		case p.Place != "" && p.Place != k.Groups[g].Host:
+		case p.Place != "" && p.Place != g.Host:
 			bad.Say("confirm", fmt.Sprintf("The snapshots %s are at the place of another host, which alone can restore them.", c.Kin))
 		case len(c.Given(p.Kin, k.firsts[c.Group])) == 0:
 			bad.Say("confirm", fmt.Sprintf("All of the snapshots %s are newer than the first backup of ours of this source group, or came later "+
@@ -362,9 +367,9 @@ func (s *Service) Weigh(ctx context.Context, k Known, choices []imports.Choice, 
 	}
 	given := map[string]store.Planned{}
 	for _, choice := range choices {
-		i := slices.IndexFunc(k.Proposals, func(p Proposal) bool { return p.Key == choice.Kin })
-		g := k.Groups[slices.IndexFunc(k.Groups, func(g Group) bool { return g.ID == choice.Group })]
-		for _, f := range choice.Given(k.Proposals[i].Kin, k.firsts[choice.Group]) {
+		row, _ := k.Proposal(choice.Kin)
+		g, _ := k.Group(choice.Group)
+		for _, f := range choice.Given(row.Kin, k.firsts[choice.Group]) {
 			m := imports.MadeOf("import", g.Host, g.ID, f, now.UnixMilli())
 			p := store.Planned{GroupThere: true, Group: g.Name}
 			p.Host, p.Job, p.SourceGroup, p.Imported = m.Host, m.Job, m.SourceGroup, m.Imported

@@ -47,9 +47,9 @@ type Fit struct {
 func Fits(kins []imports.Kin, hosts []Host, groups []Group) []Fit {
 	fits := make([]Fit, len(kins))
 	short := map[topics.HostID][]string{} // the long names that only the short one of a host fits
-	found := make([]candidates, len(kins))
+	found, known := make([]candidates, len(kins)), namesOf(hosts)
 	for i, k := range kins {
-		found[i] = named(k, hosts)
+		found[i] = known.named(k)
 		several := found[i].list
 		switch {
 		case len(several) == 1:
@@ -58,7 +58,7 @@ func Fits(kins []imports.Kin, hosts []Host, groups []Group) []Fit {
 				short[several[0].ID] = append(short[several[0].ID], name)
 			}
 		case len(several) > 1:
-			fits[i].Why = fmt.Sprintf("Several hosts may be %s: %s.", k.Hostname, names(several))
+			fits[i].Why = fmt.Sprintf("Several hosts may be %s: %s.", k.Hostname, hostNames(several))
 		case nobodys(k.Hostname):
 			fits[i].Why = fmt.Sprintf("Any machine may be %s.", k.Hostname)
 		default:
@@ -140,20 +140,49 @@ type candidates struct {
 	machine bool // it is what the machine of the first one calls itself, or a form of that
 }
 
+// names are hosts by the names that they have, as keyOf and firstOf write them.
+type names struct {
+	whole, first map[string][]Host // each host once under a name, in the order of all
+}
+
+func namesOf(hosts []Host) names {
+	n := names{map[string][]Host{}, map[string][]Host{}}
+	for _, h := range hosts {
+		for _, by := range []struct {
+			of  map[string][]Host
+			key func(string) string
+		}{{n.whole, keyOf}, {n.first, firstOf}} {
+			a, b := by.key(h.Name), by.key(h.Hostname)
+			if a != "" {
+				by.of[a] = append(by.of[a], h)
+			}
+			if b != "" && b != a {
+				by.of[b] = append(by.of[b], h)
+			}
+		}
+	}
+	return n
+}
+
+// keyOf is the same for names that are the same, "" for none.
+func keyOf(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+// firstOf is the same for names of which one may be the short form of the other.
+func firstOf(name string) string {
+	first, _, _ := strings.Cut(name, ".")
+	return strings.ToLower(first)
+}
+
 // named are the hosts that may have made snapshots, by name: those of the whole name, else
 // those of which one name is the short form of the other, unless the machine is known by
 // another long name.
-func named(k imports.Kin, hosts []Host) (c candidates) {
+func (n names) named(k imports.Kin) (c candidates) {
 	if nobodys(k.Hostname) {
 		return c
 	}
-	for _, h := range hosts {
-		if same(k.Hostname, h.Name) || same(k.Hostname, h.Hostname) {
-			c.list = append(c.list, h)
-		}
-	}
+	c.list = n.whole[keyOf(k.Hostname)]
 	if c.exact = len(c.list) > 0; !c.exact {
-		for _, h := range hosts {
+		for _, h := range n.first[firstOf(k.Hostname)] {
 			fits := shortOf(k.Hostname, h.Name) || shortOf(k.Hostname, h.Hostname)
 			if fits && !apart(k.Hostname, h.Name) && !apart(k.Hostname, h.Hostname) {
 				c.list = append(c.list, h)
@@ -234,7 +263,7 @@ func tags(list []string, name string) bool {
 	})
 }
 
-func names(list []Host) string {
+func hostNames(list []Host) string {
 	said := make([]string, len(list))
 	for i, h := range list {
 		if said[i] = h.Name; h.Hostname != "" && !same(h.Name, h.Hostname) {

@@ -179,8 +179,8 @@ func taken(n int, hostname string, paths []string, group, host string) string {
 func reviewOf(k importing.Known, choices []imports.Choice, c importing.Consequence) *views.ImportReview {
 	v := &views.ImportReview{Count: c.Taken, Doubts: k.Doubts(choices), Effect: c.Words(), Goes: c.Go+c.Held+c.Ours > 0}
 	for _, choice := range choices {
-		p := k.Proposals[slices.IndexFunc(k.Proposals, func(p importing.Proposal) bool { return p.Key == choice.Kin })]
-		g := k.Groups[slices.IndexFunc(k.Groups, func(g importing.Group) bool { return g.ID == choice.Group })]
+		p, _ := k.Proposal(choice.Kin)
+		g, _ := k.Group(choice.Group)
 		n := k.Given(choice)
 		v.Rows = append(v.Rows, views.ImportChoice{Key: choice.Kin, Group: string(choice.Group), Newer: choice.Newer, Count: n, Digest: p.Seen,
 			Text: taken(n, p.Hostname, p.Paths, g.Name, k.Hosts[g.Host])})
