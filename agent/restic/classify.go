@@ -17,6 +17,10 @@ type evidence struct {
 	notices   []string // the other lines: the first ones and the last ones
 	signalled bool     // restic says a signal ended it
 	ofFile    bool     // the last line named a file, whose name may go on in the next
+
+	answer answer    // what is still to come of one of several lines, which counts as one
+	to     *[]string // of the lines to whose last one it belongs
+	loud   topics.Level
 }
 
 const maxNotices = 32
@@ -55,6 +59,27 @@ func (e *evidence) line(line string) topics.Level {
 	if e.ofFile = ofFile || e.ofFile && !ofRestic.MatchString(line); e.ofFile {
 		return topics.Warn
 	}
+	if said, ours := e.answer.takes(line); ours {
+		if said != "" {
+			last := len(*e.to) - 1
+			(*e.to)[last] = cut((*e.to)[last]+": "+said, 4<<10)
+		}
+		return e.loud
+	}
+	level := e.first(line)
+	if e.answer.begins(line) {
+		if e.to, e.loud = &e.notices, level; len(e.fatal) > 0 {
+			e.to = &e.fatal
+		}
+		if n := len(*e.to); n == 0 || (*e.to)[n-1] != line {
+			e.answer = answer{} // it is no evidence
+		}
+	}
+	return level
+}
+
+// first takes a line that is no part of one before it.
+func (e *evidence) first(line string) topics.Level {
 	what, passed := successOf(line)
 	switch {
 	case strings.HasSuffix(line, ", skipping"), strings.HasPrefix(line, "error: "), strings.HasPrefix(line, "Warning: "),

@@ -62,8 +62,7 @@ type tries struct {
 	open  bool // restic has got into the repository
 
 	answers string // the operation of which the storage's answer goes on in the next lines, "" if none does
-	more    int    // of them at most
-	rules   int    // that end its parts, still to come
+	answer  answer
 }
 
 type try struct {
@@ -121,8 +120,8 @@ func (t *tries) take(line string, in bounds, op operation, now time.Time) (ours 
 	t.times++
 	one.words, one.due = why, now.Add(pause)
 	t.open = t.open || !opens.MatchString(subject)
-	if t.answers = ""; azureAsked.MatchString(why) { // what it answers follows
-		t.answers, t.more, t.rules = subject, 40, 3
+	if t.answers = ""; t.answer.begins(why) {
+		t.answers = subject
 		return true, nil
 	}
 	return true, t.judge(subject, one, in, op, now)
@@ -135,26 +134,53 @@ var (
 	azureRule  = strings.Repeat("-", 80)
 )
 
+const azureCode = "ERROR CODE"
+
+// An answer is what is still to come of one of several lines.
+type answer struct{ more, rules int }
+
+// begins reports whether what a storage answers follows a line.
+func (a *answer) begins(line string) bool {
+	*a = answer{}
+	if azureAsked.MatchString(line) {
+		*a = answer{more: 40, rules: 3}
+	}
+	return a.more > 0
+}
+
+// takes reports whether a line is one more of the answer. said is what it adds to the first one: the
+// status and the code do, the body says nothing else.
+func (a *answer) takes(line string) (said string, ours bool) {
+	if a.more == 0 || ofRestic.MatchString(line) {
+		*a = answer{}
+		return "", false
+	}
+	a.more--
+	switch {
+	case line == azureRule:
+		if a.rules--; a.rules == 0 {
+			*a = answer{}
+		}
+	case strings.HasPrefix(line, "RESPONSE "), strings.HasPrefix(line, azureCode):
+		return cut(line, maxMessage), true
+	}
+	return "", true
+}
+
 // goesOn takes a line that may be one more of the answer to what is repeated. The answer is
 // judged once its code has come, which the first line does not have.
 func (t *tries) goesOn(line string, in bounds, op operation, now time.Time) (ours bool, no *refusal) {
 	one := t.of[t.answers]
-	if one == nil || t.more == 0 || ofRestic.MatchString(line) {
+	said, ours := t.answer.takes(line)
+	if one == nil || !ours {
 		t.answers = ""
 		return false, nil
 	}
-	subject := t.answers
-	t.more--
-	switch {
-	case line == azureRule:
-		if t.rules--; t.rules == 0 {
-			t.answers = ""
-		}
-	case strings.HasPrefix(line, "RESPONSE "):
-		one.words += ": " + cut(line, maxMessage)
-	case strings.HasPrefix(line, "ERROR CODE"):
-		one.words += ": " + cut(line, maxMessage)
-		return true, t.judge(subject, one, in, op, now)
+	if said != "" {
+		one.words += ": " + said
+	}
+	if strings.HasPrefix(said, azureCode) {
+		return true, t.judge(t.answers, one, in, op, now)
 	}
 	return true, nil
 }

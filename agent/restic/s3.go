@@ -26,6 +26,7 @@ type s3Bucket struct {
 	base   url.URL // of the bucket, without a slash at its end
 	region string
 	prefix string // of objects, "" or with a slash at its end
+	first  bool   // objects are listed by version 1
 
 	key, secret, token string
 }
@@ -53,9 +54,18 @@ func (r Repository) bucket(at location.Address) (*s3Bucket, bool) {
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		b.prefix = prefix + "/"
 	}
-	// These take buckets as a part of their name, and some of them no other way; so does restic.
+	// These take buckets as a part of their name, and some of them no other way; so does restic,
+	// unless it is told.
 	host := strings.ToLower(b.base.Hostname())
-	if (strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".aliyuncs.com")) && !strings.Contains(name, ".") {
+	dns := (strings.HasSuffix(host, ".amazonaws.com") || strings.HasSuffix(host, ".aliyuncs.com")) && !strings.Contains(name, ".")
+	switch r.Options["s3.bucket-lookup"] {
+	case "dns":
+		dns = true
+	case "path":
+		dns = false
+	}
+	b.first = r.Options["s3.list-objects-v1"] == "true"
+	if dns {
 		b.base.Host = name + "." + b.base.Host
 	} else {
 		b.base.Path = "/" + name
@@ -227,7 +237,11 @@ func (x *examination) s3(ctx context.Context) {
 // listed looks what there is beside a repository's config, which is not there. It returns
 // false if S3 does not say.
 func (x *examination) listed(ctx context.Context, b *s3Bucket) bool {
-	body, _, err := b.ask(ctx, http.MethodGet, "", url.Values{"list-type": {"2"}, "prefix": {b.prefix}, "max-keys": {"2"}})
+	query := url.Values{"prefix": {b.prefix}, "max-keys": {"2"}}
+	if !b.first {
+		query.Set("list-type", "2")
+	}
+	body, _, err := b.ask(ctx, http.MethodGet, "", query)
 	var no *s3Answer
 	if errors.As(err, &no) {
 		x.refusedByS3(no)
