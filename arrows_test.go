@@ -57,7 +57,7 @@ var arrows = []struct{ pkg, may, is string }{
 		" controlplane/repositories controlplane/restics controlplane/restores controlplane/retention" +
 		" controlplane/rollout controlplane/schedule controlplane/search controlplane/self controlplane/shelf" +
 		" controlplane/sources controlplane/space controlplane/support controlplane/uplink doctor journal" +
-		" manual protocol release since slots store store/alerts store/chain store/channels store/copies" +
+		" location manual protocol release since slots store store/alerts store/chain store/channels store/copies" +
 		" store/drills store/heartbeats store/imports store/keyring store/kits store/slotlog topics words",
 		"the control plane's main and the operator's command line, which has no page in it"},
 	{"cmd/restic-manager-agent", "agent agent/launcher agent/service doctor journal manual release", "the agent's main"},

@@ -1,16 +1,20 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/restic-manager/restic-manager/e2e/resticrepo"
 	"github.com/restic-manager/restic-manager/e2e/s3server"
+	"github.com/restic-manager/restic-manager/e2e/world"
 	"github.com/restic-manager/restic-manager/location/storage"
 )
 
@@ -80,6 +84,64 @@ func TestWhereARepositoryIsToBeIsLookedAtFirst(t *testing.T) {
 		if c.cause == "certificate" && (f.Certificate == nil || !strings.Contains(f.Certificate.PEM, "BEGIN CERTIFICATE")) {
 			t.Errorf("%s: no certificate is offered: %+v", c.what, f.Certificate)
 		}
+	}
+	// The keeper looks with its own credential, and nobody else gets it.
+	var both struct {
+		finding
+		Maintenance *finding `json:"maintenance"`
+	}
+	keeping := map[string]any{"host": "shed", "url": "rest:http://" + rest.Everyday + "/attic/", "password": password, "everyday": login,
+		"options": map[string]any{"rest.connections": "3"}, "maintenance": map[string]any{"url": "rest:http://" + rest.Full + "/attic/",
+			"username": "keeper", "password": maintenanceSecret}, "keeper": "attic"}
+	w.API("POST", "/api/repositories/test", keeping, http.StatusOK, &both)
+	is := func(f *finding, may bool) bool {
+		return f != nil && f.State == "empty" && f.MayDelete != nil && *f.MayDelete == may
+	}
+	if m := both.Maintenance; !is(&both.finding, false) || !is(m, true) {
+		t.Errorf("with both credentials: %+v, %+v", both.finding, m)
+	}
+	delete(keeping, "keeper")
+	w.API("POST", "/api/repositories/test", keeping, http.StatusOK, &both)
+	if m := both.Maintenance; m == nil || m.State != "other" || m.Cause != "usage" || !strings.Contains(m.Message, "no keeper") {
+		t.Errorf("without a keeper: %+v", m)
+	}
+	keeping["options"] = map[string]any{"sftp.args": "x"}
+	w.API("POST", "/api/repositories/test", keeping, 422, nil)
+	secret := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	byHand := func(args ...string) result {
+		return command(t, exec.Command(program("restic-manager"), append([]string{"repository", "test", "--data", w.Data}, args...)...))
+	}
+	login2 := "RESTIC_REST_USERNAME=attic\nRESTIC_REST_PASSWORD=" + everydaySecret + "\n"
+	said := byHand("shed", "--url", "rest:http://"+rest.Everyday+"/attic/", "--env-file", secret("env", login2), "--password-file",
+		secret("password", password), "--keeper", "attic", "--maintenance-url", "rest:http://"+rest.Full+"/attic/", "--maintenance-env-file",
+		secret("keeper", "RESTIC_REST_USERNAME=keeper\nRESTIC_REST_PASSWORD="+maintenanceSecret+"\n"))
+	may := regexp.MustCompile(`May delete +(\w+)`).FindAllStringSubmatch(said.out, -1)
+	if said.code != 0 || len(may) != 2 || may[0][1] != "no" || may[1][1] != "yes" || strings.Count(said.out, "empty") != 2 {
+		t.Errorf("the command line says %d, %s, %s", said.code, said.out, said.errs)
+	}
+	if said := byHand("attic", "--url", photos); said.code != 1 || !strings.Contains(said.out, "other: repository-missing") {
+		t.Errorf("of a place that is none, the command line says %d, %s, %s", said.code, said.out, said.errs)
+	}
+	var away finding
+	shed.MustStop()
+	world.Await(t, "the host to be offline", func() error {
+		w.API("POST", "/api/repositories/test", map[string]any{"host": "shed", "url": ours}, http.StatusOK, &away)
+		if away.Cause != "unreachable" {
+			return fmt.Errorf("it says %+v", away)
+		}
+		return nil
+	})
+	if away.State != "other" || !strings.Contains(away.Message, "the host is offline") || !strings.Contains(away.Message, "shed") {
+		t.Errorf("of a host that is offline: %+v", away)
+	}
+	if said := byHand("shed", "--url", ours); said.code != 1 || !strings.Contains(said.out, "the host is offline") {
+		t.Errorf("of a host that is offline, the command line says %d, %s, %s", said.code, said.out, said.errs)
 	}
 	w.API("POST", "/api/repositories/test", map[string]any{"host": "nobody", "url": ours}, 404, nil)
 	w.API("POST", "/api/repositories/test", map[string]any{"host": "attic", "url": "htp:/x"}, 422, nil)

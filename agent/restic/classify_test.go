@@ -219,22 +219,24 @@ func TestAnAnswerOfSeveralLinesIsOneEvidence(t *testing.T) {
 			"ERROR CODE: " + code, rule}, append(body, rule)...), "\n") + "\n"
 	}
 	const xml = `<?xml version="1.0" encoding="utf-8"?><Error><Code>ServerBusy</Code><Message>The server is busy.</Message></Error>`
-	busy := answer("Save(<data/0123456789>) returned error, retrying after 1s: blob.StageBlock", "503: 503 The server is busy.", "ServerBusy", xml)
+	busy := answer("Save(<data/0123456789>) returned error, retrying after 1s: blob.StageBlock", "503: 503 The server is busy.", "ServerBusy",
+		xml)
+	refused := answer("Fatal: unable to open config file: Stat", "403: 403 Server failed to authenticate the request.", "AuthenticationFailed",
+		"Response contained no body") + "Is there a repository at the following location?\nazure:attic:/main\n"
 	passed := "Save(<data/0123456789>) operation successful after 1 retries\n"
 	for _, c := range []struct {
 		name, text string
 		cause      topics.Cause
 		line       string
 	}{
-		{"it passed, and something else went wrong", busy + passed + "Fatal: something nobody knows\n", topics.CauseUnknown, "something nobody knows"},
+		{"it passed, and something else went wrong", busy + passed + "Fatal: something nobody knows\n", topics.CauseUnknown,
+			"something nobody knows"},
 		{"it did not pass", busy + "Fatal: something nobody knows\n", topics.CauseUnreachable, "503 The server is busy."},
-		{"it is the end", "Fatal: unable to open config file: Stat" + strings.TrimPrefix(answer("", "403: 403 Server failed to authenticate the request.",
-			"AuthenticationFailed", "Response contained no body"), "Fatal") + "Is there a repository at the following location?\nazure:attic:/main\n",
-			topics.CauseCredentials, "403 Server failed to authenticate"},
+		{"it is the end", refused, topics.CauseCredentials, "403 Server failed to authenticate"},
 		{"another answer without an end", "Load(<index/01>): GET https://a.blob.core.windows.net/attic/main/index/01\n" + rule +
 			"\nFatal: wrong password or no key found\n", topics.CausePassword, "wrong password"},
-		{"it is of a file of the source", "ignoring error for /srv/data/x: GET https://a\n" + rule + "\nRESPONSE 503: busy\nFatal: nobody knows\n",
-			topics.CauseUnknown, "nobody knows"},
+		{"it is of a file of the source", "ignoring error for /srv/data/x: GET https://a\n" + rule +
+			"\nRESPONSE 503: busy\nFatal: nobody knows\n", topics.CauseUnknown, "nobody knows"},
 	} {
 		if cause, line := said(c.text); cause != c.cause || !strings.Contains(line, c.line) {
 			t.Errorf("%s: it is called %s, for %q, want %s for %q", c.name, cause, line, c.cause, c.line)

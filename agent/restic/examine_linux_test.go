@@ -296,7 +296,8 @@ func TestABucketIsExamined(t *testing.T) {
 	})
 	is(t, "no listing", w.look(at+"bucket/new", mine), topics.FindingOther, topics.CauseCredentials, "", "AccessDenied")
 	is(t, "listing by version 1", w.b.Examine(t.Context(), w.place, Repository{URL: topics.Secret(at + "bucket/new"), Env: mine,
-		Password: password, Options: map[string]string{"s3.list-objects-v1": "true"}}), topics.FindingEmpty, topics.CauseNone, "yes", "nothing is at")
+		Password: password, Options: map[string]string{"s3.list-objects-v1": "true"}}), topics.FindingEmpty, topics.CauseNone, "yes",
+		"nothing is at this path")
 	s.Rule(func(*http.Request) string { return s3server.SlowDown })
 	is(t, "trouble", w.look(at+"bucket/ours", mine), topics.FindingOther, topics.CauseUnreachable, "", "SlowDown")
 	if after := strings.Join(s.Objects("bucket"), "\n"); after != before {

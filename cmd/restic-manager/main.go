@@ -87,6 +87,7 @@ type cli struct {
 		Release     repositoryReleaseCmd     `cmd:"" help:"Say that the host which was to make a repository is not at work on it."`
 		Acknowledge repositoryAcknowledgeCmd `cmd:"" help:"Note that you know which snapshots are missing, so that later losses stand out."`
 		Plan        repositoryPlanCmd        `cmd:"" help:"Show which snapshots the next forget keeps and removes, and why."`
+		Test        repositoryTestCmd        `cmd:"" help:"Have a host look where a repository is or is to be, and save nothing."`
 		Import      repositoryImportCmd      `cmd:"" help:"Take in snapshots that no job here made, so that they count for a source group."`
 		Mirror      repositoryMirrorCmd      `cmd:"" help:"Have a repository copied into another on schedule, or show how that goes."`
 		Maintain    repositoryMaintainCmd    `cmd:"" help:"Start a forget, prune or check on the repository's keeper, and print the job's ID."`

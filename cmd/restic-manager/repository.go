@@ -149,23 +149,39 @@ func healths(ctx context.Context, s *store.Store, ids ...topics.RepositoryID) (m
 	return said, err
 }
 
-// repositoryFlags are what can be said of a repository. Secrets come from
-// standard input or files, so that no process list shows them.
-type repositoryFlags struct {
+// placeFlags are what can be said of where a repository is and how it is opened. Secrets come
+// from standard input or files, so that no process list shows them.
+type placeFlags struct {
 	URL            *string           `name:"url" placeholder:"URL" help:"Full path on the host, or what --repo takes; without a password."`
 	PasswordFile   string            `placeholder:"FILE" help:"File with the repository's password; - is standard input."`
 	EnvFile        string            `placeholder:"FILE" help:"The everyday credential, VARIABLE=VALUE a line, by restic's names."`
 	MaintenanceEnv string            `name:"maintenance-env-file" placeholder:"FILE" help:"The same for what may delete, for the keeper."`
 	MaintenanceURL *string           `name:"maintenance-url" placeholder:"URL" help:"Where the keeper finds the repository, if elsewhere."`
 	Keeper         *string           `placeholder:"HOST" help:"Host that forgets, prunes and checks; empty for none."`
-	AppendOnly     *bool             `negatable:"" help:"The everyday credential cannot delete."`
 	Pasted         map[string]string `name:"file" placeholder:"VARIABLE=FILE" help:"What to keep of it, as in RESTIC_CACERT=ca.pem."`
 	KeeperPasted   map[string]string `name:"maintenance-file" placeholder:"VARIABLE=FILE" help:"The same of the maintenance credential."`
 	Option         map[string]string `placeholder:"NAME=VALUE" help:"Extended options, all of them, as in rest.connections=10; or none=."`
-	Keep           map[string]string `placeholder:"RULE=DURATION" help:"What stays, as in within=30d;within-daily=1y; none= keeps all."`
+}
+
+// repositoryFlags are what can be said of a repository.
+type repositoryFlags struct {
+	placeFlags
+	AppendOnly *bool             `negatable:"" help:"The everyday credential cannot delete."`
+	Keep       map[string]string `placeholder:"RULE=DURATION" help:"What stays, as in within=30d;within-daily=1y; none= keeps all."`
 }
 
 func (f repositoryFlags) input() (in repositories.Input, err error) {
+	if in, err = f.placeFlags.input(); err != nil {
+		return in, err
+	}
+	in.AppendOnly = f.AppendOnly
+	if f.Keep != nil {
+		in.Keep, err = readKeep(f.Keep)
+	}
+	return in, err
+}
+
+func (f placeFlags) input() (in repositories.Input, err error) {
 	if f.URL != nil {
 		in.URL = new(topics.Secret(*f.URL))
 	}
@@ -213,12 +229,7 @@ func (f repositoryFlags) input() (in repositories.Input, err error) {
 		in.Options = &f.Option
 		delete(f.Option, "none")
 	}
-	in.Keeper, in.AppendOnly = f.Keeper, f.AppendOnly
-	if f.Keep != nil {
-		if in.Keep, err = readKeep(f.Keep); err != nil {
-			return in, err
-		}
-	}
+	in.Keeper = f.Keeper
 	return in, nil
 }
 

@@ -27,6 +27,12 @@ type localQuestion struct {
 	Files    *FilesQuery    `json:"files,omitempty"`
 	Versions *VersionsQuery `json:"versions,omitempty"`
 	SSH      *localSSH      `json:"ssh,omitempty"`
+	Test     *localTest     `json:"test,omitempty"`
+}
+
+type localTest struct {
+	Host topics.HostID     `json:"host"`
+	Of   topics.Repository `json:"of"`
 }
 
 type localSSH struct {
@@ -39,6 +45,7 @@ type localAnswer struct {
 	Files    FilesPage       `json:"files"`
 	Versions []Version       `json:"versions"`
 	SSH      topics.SSHState `json:"ssh"`
+	Test     topics.Finding  `json:"test"`
 	Refused  *Refused        `json:"refused,omitempty"`
 	Input    *InputError     `json:"input,omitempty"`
 	Error    string          `json:"error,omitempty"`
@@ -47,8 +54,9 @@ type localAnswer struct {
 // local is who asks on the command line.
 var local = jobs.Actor{Name: "cli", Role: store.Admin}
 
-// mostLocal is how many bytes a question may have.
-const mostLocal = 64 << 10
+// mostLocal is how many bytes a question may have: one about a repository has certificates
+// and keys in it.
+const mostLocal = 256 << 10
 
 // ServeLocal takes questions at a socket until ctx ends, and returns when all were
 // answered. Whoever closes the connection does not wait any more.
@@ -104,6 +112,11 @@ func (a *Asker) serveLocal(ctx context.Context, c net.Conn) {
 		out.Versions, err = a.Versions(ctx, local, *q.Versions)
 	case q.SSH != nil:
 		out.SSH, err = a.SSH(ctx, local, q.SSH.Host, q.SSH.What)
+	case q.Test != nil:
+		out.Test, err = a.Test(ctx, local, q.Test.Host, q.Test.Of)
+		if f, offline := NotLooked(err); offline {
+			out.Test, err = f, nil
+		}
 	default:
 		err = errors.New("nothing was asked")
 	}
@@ -137,6 +150,12 @@ func (c Client) Versions(ctx context.Context, q VersionsQuery) ([]Version, error
 func (c Client) SSH(ctx context.Context, host topics.HostID, what topics.SSHQuery) (topics.SSHState, error) {
 	a, err := c.ask(ctx, localQuestion{SSH: &localSSH{Host: host, What: what}})
 	return a.SSH, err
+}
+
+// Test is [Asker.Test] of the control plane. What is sent goes no further than to it and the host.
+func (c Client) Test(ctx context.Context, host topics.HostID, of topics.Repository) (topics.Finding, error) {
+	a, err := c.ask(ctx, localQuestion{Test: &localTest{Host: host, Of: of}})
+	return a.Test, err
 }
 
 func (c Client) ask(ctx context.Context, q localQuestion) (a localAnswer, err error) {

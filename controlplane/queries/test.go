@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
@@ -35,6 +36,10 @@ func (a *Asker) Test(ctx context.Context, who jobs.Actor, host topics.HostID, r 
 		return f, &InputError{Field: "url", Say: err.Error()}
 	}
 	if err := a.ready(h); err != nil {
+		if _, offline := NotLooked(err); offline {
+			err = errors.Join(err, a.Store.Audit(context.WithoutCancel(ctx), who.Name, "query.test", string(host), "of "+address.Public()+
+				", not connected"))
+		}
 		return f, err
 	}
 	if !h.Able(topics.TestsPlaces) {
@@ -61,6 +66,17 @@ func (a *Asker) Test(ctx context.Context, who jobs.Actor, host topics.HostID, r 
 			"within %v.", h.Name, a.Limits.Test)}, nil
 	}
 	return topics.Finding{State: topics.FindingOther, Cause: refused.Cause, Message: refused.Say}, nil
+}
+
+// NotLooked is what a test has found where the host is not connected, which is why it could not
+// be asked: nothing was reached. ok is false for any other error.
+func NotLooked(err error) (f topics.Finding, ok bool) {
+	var refused *Refused
+	if !errors.As(err, &refused) || refused.Cause != CauseOffline {
+		return f, false
+	}
+	return topics.Finding{State: topics.FindingOther, Cause: topics.CauseUnreachable,
+		Message: strings.TrimSpace("Nothing was looked at, the host is offline. " + refused.Say + " " + refused.Do)}, true
 }
 
 // readable is a finding without what a host may not say.

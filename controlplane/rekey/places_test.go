@@ -75,7 +75,8 @@ func TestAKeyForSomebodyIsNotLost(t *testing.T) {
 	ctx := t.Context()
 	q.full = "barn"
 	k, err := service.AddKey(ctx, "anna", vault, KeyInput{User: "eve"})
-	if err != nil || len(k.Jobs) != 2 || len(k.Unasked) != 1 || k.Unasked[0].Name != "barn" || !errors.Is(k.Unasked[0].Err, jobs.ErrQueueFull) {
+	if err != nil || len(k.Jobs) != 2 || len(k.Unasked) != 1 || k.Unasked[0].Name != "barn" ||
+		!errors.Is(k.Unasked[0].Err, jobs.ErrQueueFull) {
 		t.Fatalf("two of three places get a key: %+v, %v", k, err)
 	}
 	for _, o := range q.asked {
@@ -84,7 +85,8 @@ func TestAKeyForSomebodyIsNotLost(t *testing.T) {
 		}
 	}
 	q.asked = nil
-	if again, err := service.AddKey(ctx, "anna", vault, KeyInput{User: "eve", Password: &k.Password}); err != nil || again.Password != k.Password {
+	again, err := service.AddKey(ctx, "anna", vault, KeyInput{User: "eve", Password: &k.Password})
+	if err != nil || again.Password != k.Password {
 		t.Errorf("once more with that password: %v", err)
 	}
 	s2, q2, service := placed(t)

@@ -39,7 +39,8 @@ func TestAChangeOfThePasswordGoesOnWithoutAPlace(t *testing.T) {
 	var made struct {
 		ID topics.RepositoryID `json:"id"`
 	}
-	b.must("POST", "/api/repositories", map[string]any{"name": "fleet", "url": serveRestic(t, served) + "fleet/{host}/", "password": making}, &made)
+	b.must("POST", "/api/repositories", map[string]any{"name": "fleet", "url": serveRestic(t, served) + "fleet/{host}/", "password": making},
+		&made)
 	b.repository, r.repository = made.ID, made.ID
 	at := "/api/repositories/" + string(made.ID)
 	configure := func(h *host) {
