@@ -76,7 +76,8 @@ func (s *Store) Unready(ctx context.Context) (map[topics.JobID]bool, error) {
 // UnreadyTargets lists the open copies for which nobody has found or made a repository yet
 // where they go.
 func (s *Store) UnreadyTargets(ctx context.Context) (map[topics.JobID]bool, error) {
-	ids, err := all[topics.JobID](ctx, s.r, `SELECT id FROM (SELECT id, `+places.OtherReadyAt+` FROM jobs WHERE finished_at = 0 AND other <> '')
+	ids, err := all[topics.JobID](ctx, s.r, `SELECT id FROM (SELECT id, `+places.OtherReadyAt+`
+		FROM jobs WHERE finished_at = 0 AND other <> '')
 		WHERE other_ready_at = 0`)
 	out := make(map[topics.JobID]bool, len(ids))
 	for _, id := range ids {

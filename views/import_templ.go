@@ -156,7 +156,7 @@ func ImportPage(s Shell, v Import) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "\"><div class=\"tbl-wrap\" role=\"region\" aria-label=\"Snapshots that no job here made\" tabindex=\"0\"><table class=\"tbl tbl-cards\" role=\"table\"><caption class=\"sr\">Snapshots that no job here made, by host name, paths and tags</caption> <thead role=\"rowgroup\"><tr role=\"row\"><th role=\"columnheader\" scope=\"col\">Made by</th><th role=\"columnheader\" scope=\"col\">Paths</th><th role=\"columnheader\" scope=\"col\" class=\"num\">Snapshots</th><th role=\"columnheader\" scope=\"col\">From, until</th><th role=\"columnheader\" scope=\"col\">Source group</th></tr></thead> <tbody role=\"rowgroup\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "\"><div class=\"tbl-wrap\" role=\"region\" aria-label=\"Snapshots that no job here made\" tabindex=\"0\"><table class=\"tbl tbl-cards tbl-import\" role=\"table\"><caption class=\"sr\">Snapshots that no job here made, by host name, paths and tags</caption> <thead role=\"rowgroup\"><tr role=\"row\"><th role=\"columnheader\" scope=\"col\">Made by</th><th role=\"columnheader\" scope=\"col\">Paths</th><th role=\"columnheader\" scope=\"col\" class=\"num\">Snapshots</th><th role=\"columnheader\" scope=\"col\">From, until</th><th role=\"columnheader\" scope=\"col\">Source group</th></tr></thead> <tbody role=\"rowgroup\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -507,7 +507,7 @@ func ChangePage(s Shell, c ChangeSnapshots) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "<div class=\"field\"><label for=\"rewrite-exclude\">Patterns, one on each line</label> <textarea class=\"txt mono\" id=\"rewrite-exclude\" name=\"exclude\" rows=\"3\" spellcheck=\"false\" placeholder=\"*.key\" required></textarea></div><label class=\"chk-row\" for=\"rewrite-case\"><input class=\"chk\" id=\"rewrite-case\" type=\"checkbox\" name=\"ignore_case\" value=\"1\"> <span>In capitals or not</span></label>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "<div class=\"field\"><label for=\"rewrite-exclude\">Patterns, one on each line</label> <textarea class=\"txt mono\" id=\"rewrite-exclude\" name=\"exclude\" rows=\"3\" spellcheck=\"false\" placeholder=\"*.key\" required></textarea></div><label class=\"chk-row\" for=\"rewrite-case\"><input class=\"chk\" id=\"rewrite-case\" type=\"checkbox\" name=\"ignore_case\" value=\"1\"> <span>Ignore upper and lower case</span></label>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

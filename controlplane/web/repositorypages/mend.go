@@ -3,6 +3,7 @@ package repositorypages
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -119,19 +120,23 @@ func (s *Pages) ChangePage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	chosen, groups := []string{}, map[topics.SourceGroupID]string{}
+	chosen, groups, hosts := []string{}, map[topics.SourceGroupID]string{}, map[topics.HostID]string{}
 	var of []topics.SourceGroupID
+	whose := map[topics.SourceGroupID]topics.HostID{}
 	for _, n := range all {
 		if n.SourceGroup != "" && groups[n.SourceGroup] == "" {
-			groups[n.SourceGroup] = string(n.SourceGroup)
+			groups[n.SourceGroup], whose[n.SourceGroup] = string(n.SourceGroup), n.Host
 			of = append(of, n.SourceGroup)
 		}
 	}
 	if err := s.Store.GroupNames(ctx, of, groups); err != nil {
 		return err
 	}
-	for _, g := range of {
-		v.Groups = append(v.Groups, views.Link{Text: groups[g], URL: views.ChangeURL(row.ID, "group", string(g))})
+	if err := s.Store.HostNames(ctx, slices.Collect(maps.Values(whose)), hosts); err != nil {
+		return err
+	}
+	for _, g := range of { // many hosts call theirs alike
+		v.Groups = append(v.Groups, views.Link{Text: hosts[whose[g]] + " · " + groups[g], URL: views.ChangeURL(row.ID, "group", string(g))})
 	}
 	v.Groups = v.Groups[:min(len(v.Groups), 20)]
 	switch job := topics.JobID(q.Get("dry_run")); {
