@@ -581,17 +581,18 @@ func TestCopiesInAMirrorAreKnownAsSuch(t *testing.T) {
 	}
 	forged := b.at("attic", 20)[0] // it says that it is a copy, and holds something else
 	forged.ID, forged.Original = id64(600), list[0].ID
-	mirror := func() {
+	mirror := func(list ...topics.Snapshot) {
 		j := b.list
 		j.Repository, j.QueuedAt = second, b.s.Now()
-		ran(b, b.s, j, b.s.Now(), whole(1, 4), topics.Report{Snapshots: append(slices.Clone(copies), forged)})
+		ran(b, b.s, j, b.s.Now(), whole(1, len(list)), topics.Report{Snapshots: list})
 		for now := b.s.Now(); b.s.Now() == now; {
 		}
 	}
-	mirror()
+	mirror() // copies came after a listing that had them not, and are as old as what they are copies of
+	mirror(append(slices.Clone(copies), forged)...)
 	k := must(b.s.Kins(t.Context(), second))
 	if len(k) != 1 || k[0].Copies() != 3 || len(k[0].List) != 4 || !slices.Equal(k[0].From, []topics.RepositoryID{first}) ||
-		k[0].Counted != 0 {
+		k[0].Counted != 0 || k[0].Backdated() != 1 {
 		t.Fatalf("in the mirror are %+v", k)
 	}
 	if back := must(b.s.Kins(t.Context(), first)); len(back) != 1 || back[0].Copies() != 0 {
@@ -602,27 +603,60 @@ func TestCopiesInAMirrorAreKnownAsSuch(t *testing.T) {
 		t.Fatal(err)
 	}
 	is := func(id string) Snapshot { return must(b.s.SnapshotByID(t.Context(), second, id)) }
+	for _, c := range append(slices.Clone(copies), forged) { // nothing else of them counts
+		if n := is(c.ID); n.CopiedFrom != "" || n.SourceGroup != b.g.ID || n.Imported != "mirrored" {
+			t.Errorf("one of the mirror is %+v", n)
+		}
+	}
+	if n := must(b.s.SnapshotCount(t.Context(), b.attic.ID)); n != 4 {
+		t.Errorf("the host has %d", n)
+	}
+	// Once the first repository is taken in, they are copies of what counts there.
+	id := b.take(imports.Choice{Kin: b.kin("attic").Key, Group: b.g.ID})
 	for _, c := range copies {
-		if n := is(c.ID); n.CopiedFrom != first || n.SourceGroup != b.g.ID || n.Imported != "mirrored" {
+		if n := is(c.ID); n.CopiedFrom != first || n.SourceGroup != b.g.ID || n.Imported != id || n.EndedAt != n.Time {
 			t.Errorf("a copy is %+v", n)
 		}
 	}
-	if n := is(forged.ID); n.CopiedFrom != "" {
+	if n := is(forged.ID); n.CopiedFrom != "" || n.Imported != "mirrored" {
 		t.Errorf("what only says so is %+v", n)
 	}
-	// The other way round: what counts already counts in the mirror from its next listing on.
-	if _, err := b.s.UndoImport(t.Context(), "anna", second, "mirrored"); err != nil {
+	if n := must(b.s.SnapshotCount(t.Context(), b.attic.ID)); n != 4 {
+		t.Errorf("the host has %d", n)
+	}
+	if _, err := b.s.UndoImport(t.Context(), "anna", first, id); err != nil {
 		t.Fatal(err)
 	}
 	if n := is(copies[0].ID); n.CopiedFrom != "" || !n.Foreign() {
 		t.Errorf("given back it is %+v", n)
 	}
+	// Those that are nobody's go along at once, and what is copied later by its listing.
+	late := copies[2]
+	mirror(copies[0], copies[1], forged)
 	b.take(imports.Choice{Kin: b.kin("attic").Key, Group: b.g.ID})
-	if k := must(b.s.Kins(t.Context(), second)); len(k) != 1 || k[0].Counted != 3 || len(k[0].List) != 1 {
-		t.Errorf("of what counts, the mirror has %+v", k)
-	}
-	mirror()
 	if n := is(copies[0].ID); n.CopiedFrom != first || n.Foreign() {
+		t.Errorf("it is %+v", n)
+	}
+	mirror(append(slices.Clone(copies), forged)...)
+	if n := is(late.ID); n.CopiedFrom != first || n.Foreign() || len(must(b.s.Kins(t.Context(), second))) != 0 {
 		t.Errorf("after a listing it is %+v", n)
+	}
+}
+
+// What counts already is not offered anew by the mirror's page, which its next listing counts.
+func TestCopiesOfWhatCountsAreNotOffered(t *testing.T) {
+	b := theBefore(t)
+	second := grouped(t, b.s, b.attic).Repository
+	own := of(b.g, 7)[0]
+	own.Tree, own.Time = "a tree", b.s.Now()
+	c := own
+	c.ID, c.Original = id64(500), own.ID
+	j := b.list
+	j.Repository, j.QueuedAt = second, b.s.Now()
+	ran(b, b.s, j, b.s.Now(), whole(1, 1), topics.Report{Snapshots: []topics.Snapshot{c}})
+	finish(t, b.s, asked(t, b.s, b.g), b.s.Now(), topics.Finished{State: topics.Succeeded, Snapshot: &own})
+	k := must(b.s.Kins(t.Context(), second))
+	if len(k) != 1 || k[0].Counted != 1 || len(k[0].List) != 0 || !slices.Equal(k[0].From, []topics.RepositoryID{b.g.Repository}) {
+		t.Errorf("in the mirror are %+v", k)
 	}
 }

@@ -44,15 +44,15 @@ func (s *Store) PlannedSnapshots(ctx context.Context, repository topics.Reposito
 }
 
 // PlannedAt lists those of the planned snapshots that are at the place of a host, and all
-// where all hosts share one. It is ErrImporting while some snapshots of an import count and
-// others do not yet.
+// where all hosts share one. It is ErrImporting while some snapshots of an import, or copies
+// of them, count and others do not yet.
 func (s *Store) PlannedAt(ctx context.Context, repository topics.RepositoryID, at topics.HostID) (list []Planned, err error) {
 	tx, err := s.r.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("begin to read what is planned for: %w", err)
 	}
 	defer func() { err = errors.Join(err, ignoreDone(tx.Rollback())) }()
-	if err := imports.Idle(ctx, tx, repository); err != nil {
+	if err := imports.Idle(ctx, tx, ""); err != nil {
 		return nil, err
 	}
 	return plannedAt(ctx, tx, repository, at)

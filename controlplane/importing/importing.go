@@ -166,7 +166,7 @@ func (k Known) say(p *Proposal) {
 	case len(p.List) == 0:
 		p.Group, p.Why = "", "They say that they were made in the future: set the clock of whoever makes them."
 	case copies > 0:
-		p.Why += fmt.Sprintf(" %s of snapshots in %s.", n(copies), few(from))
+		p.Why += fmt.Sprintf(" %s of snapshots in %s: taken in there, they count here as copies.", n(copies), few(from))
 	}
 	if len(p.List) > 0 && p.Counted > 0 {
 		p.Why += fmt.Sprintf(" %s besides of what counts in %s, which the next listing counts here, too.", n(p.Counted), few(from))

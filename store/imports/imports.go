@@ -165,11 +165,13 @@ func Begin(ctx context.Context, tx *sqlx.Tx, p Plan) error {
 	return nil
 }
 
-// Idle returns ErrBusy while an import of a repository has something in hand: until it is done,
-// some of its snapshots count and others do not.
+// Idle returns ErrBusy while an import of a repository, or of any if none is named, has
+// something in hand: until it is done, some of its snapshots, and of their copies elsewhere,
+// count and others do not.
 func Idle(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) error {
 	var busy bool
-	err := sqlx.GetContext(ctx, q, &busy, `SELECT EXISTS (SELECT 1 FROM imports WHERE repository = $1 AND doing <> '')`, repository)
+	err := sqlx.GetContext(ctx, q, &busy, `SELECT EXISTS (SELECT 1 FROM imports WHERE doing <> '' AND ($1 = '' OR repository = $1))`,
+		repository)
 	if err == nil && busy {
 		err = ErrBusy
 	}
@@ -191,13 +193,13 @@ func Step(ctx context.Context, tx *sqlx.Tx, id string, enough func() bool) (done
 		return false, err
 	}
 	many := prepared.In(tx)
-	from, err := sources(ctx, many, i.Repository)
+	to, err := targets(ctx, many, i.Repository)
 	if err != nil {
 		return false, err
 	}
 	for over := i.Doing == ""; !over; {
 		if i.Doing == Taking {
-			over, err = take(ctx, many, i, from)
+			over, err = take(ctx, many, i, to)
 		} else {
 			over, err = giveBack(ctx, many, i)
 		}
@@ -214,8 +216,9 @@ func Step(ctx context.Context, tx *sqlx.Tx, id string, enough func() bool) (done
 
 // take gives the next part of an import's snapshots to their source groups, with what MadeOf
 // says of each. They are known from then on, also if the import is undone. What was removed or
-// claimed meanwhile is left out. Those that were copied from one of some repositories say so.
-func take(ctx context.Context, tx prepared.Tx, i Import, from column.List) (over bool, err error) {
+// claimed meanwhile is left out. Their copies in other repositories go along, also where those
+// were taken in by themselves before.
+func take(ctx context.Context, tx prepared.Tx, i Import, to column.List) (over bool, err error) {
 	var part struct {
 		Part      int                  `db:"part"`
 		Kin       string               `db:"kin"`
@@ -230,18 +233,23 @@ func take(ctx context.Context, tx prepared.Tx, i Import, from column.List) (over
 	} else if err != nil {
 		return false, err
 	}
-	done, err := tx.ExecContext(ctx, `UPDATE snapshots SET host = $1, job = $2, imported = $2, source_group = $3,
+	const give = `UPDATE snapshots SET host = $1, job = $2, imported = $2, source_group = $3,
 		queued_at = max(min(time, $4), 1), begun_at = max(min(time, $4), 1), ended_at = max(min(time, $4), 1),
-		noted_at = max(min(time, $4), 1), state = $5, collapsed = 0, known_at = CASE WHEN known_at = 0 THEN $4 ELSE known_at END,
-		copied_from = `+copyOf("snapshots", "$6")+`
-		WHERE repository = $7 AND +gone_at = 0 AND +job = '' AND id IN (SELECT value FROM json_each($8))`, part.Host, i.ID, part.Group, i.At,
-		topics.Succeeded, from, i.Repository, part.Snapshots)
+		noted_at = max(min(time, $4), 1), state = $5, collapsed = 0, known_at = CASE WHEN known_at = 0 THEN $4 ELSE known_at END`
+	args := []any{part.Host, i.ID, part.Group, i.At, topics.Succeeded, i.Repository, part.Snapshots}
+	done, err := tx.ExecContext(ctx, give+` WHERE repository = $6 AND +gone_at = 0 AND +job = '' AND id IN (SELECT value FROM json_each($7))`,
+		args...)
 	if err != nil {
 		return false, fmt.Errorf("take in snapshots of import %s: %w", i.ID, err)
 	}
 	n, err := done.RowsAffected()
 	if err != nil {
 		return false, err
+	}
+	if len(to) > 0 {
+		if _, err := tx.ExecContext(ctx, give+`, copied_from = $6 WHERE rowid IN (`+copies+`)`, append(args, to)...); err != nil {
+			return false, fmt.Errorf("take in copies of import %s: %w", i.ID, err)
+		}
 	}
 	if _, err := tx.ExecContext(ctx, `UPDATE import_rows SET snapshots = snapshots - (json_array_length($1) - $2) WHERE import_id = $3
 		AND kin = $4`, part.Snapshots, n, i.ID, part.Kin); err != nil {

@@ -161,7 +161,7 @@ func Kins(ctx context.Context, q sqlx.QueryerContext, repository topics.Reposito
 	if err := pair(ctx, q, repository, rows); err != nil {
 		return nil, err
 	}
-	alike := map[string][]*foreignRow{} // but for their tags
+	same := map[string][]*foreignRow{} // but for their tags
 	for i := range rows {
 		r := &rows[i]
 		if places.Shared(address) {
@@ -169,9 +169,9 @@ func Kins(ctx context.Context, q sqlx.QueryerContext, repository topics.Reposito
 		}
 		r.Paths, r.Tags = sorted(r.Paths), sorted(r.Tags)
 		key := keyOf(r.Hostname, r.Paths, r.Place)
-		alike[key] = append(alike[key], r)
+		same[key] = append(same[key], r)
 	}
-	for _, list := range alike {
+	for _, list := range same {
 		fold(list)
 	}
 	of := map[string]int{}
@@ -291,20 +291,24 @@ func sources(ctx context.Context, q sqlx.QueryerContext, repository topics.Repos
 		OR (SELECT count(*) FROM repositories) <= $2) ORDER BY id`, repository, few)
 }
 
-// copyOf is the expression for the repository, of a list as JSON, that a snapshot was copied
-// from, ” for none. restic writes into a copy of which snapshot it is; whoever can write to a
-// repository can do so, too, so all that a copy has in common with that one must be the same.
-// Two that were made of a third one are a copy of each other only where one is mirrored to the
-// other, or one counts.
-func copyOf(c, list string) string {
-	const from = `(SELECT o.repository FROM json_each(%[2]s) r CROSS JOIN snapshots o ON o.repository = r.value AND %[3]s
-		WHERE o.copied_from = '' AND o.tree <> '' AND o.tree = %[1]s.tree AND o.time = %[1]s.time AND o.hostname = %[1]s.hostname
-			AND o.paths = %[1]s.paths LIMIT 1)`
-	direct := fmt.Sprintf(from, c, list, `o.id = `+c+`.original`)
-	third := fmt.Sprintf(from, c, list, `o.original = `+c+`.original AND o.original <> '' AND (o.job <> '' OR EXISTS
-		(SELECT 1 FROM mirrors m WHERE m.repository = o.repository AND m.target = `+c+`.repository))`)
-	return `CASE WHEN ` + c + `.original = '' THEN '' ELSE coalesce(` + direct + `, ` + third + `, '') END`
+// targets lists the repositories that snapshots of one may have been copied into.
+func targets(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) (ids column.List, err error) {
+	return ids, sqlx.SelectContext(ctx, q, (*[]string)(&ids), `SELECT id FROM repositories WHERE id <> $1 AND (
+		id IN (SELECT target FROM mirrors WHERE repository = $1) OR (SELECT count(*) FROM repositories) <= $2) ORDER BY id`, repository, few)
 }
+
+// alike is the condition that c is a copy of o. restic writes into a copy of which snapshot it
+// is; whoever can write to a repository can do so, too, so all else that a copy has in common
+// with that one must be the same. Two that were made of a third one are a copy of each other
+// only where one is mirrored to the other, or the other one counts.
+const alike = `o.copied_from = '' AND o.tree <> '' AND o.tree = c.tree AND o.time = c.time AND o.hostname = c.hostname AND o.paths = c.paths
+	AND (o.id = c.original OR o.job <> '' OR EXISTS (SELECT 1 FROM mirrors m WHERE m.repository = o.repository AND m.target = c.repository))`
+
+// copies is the query for the copies of the snapshots $7 of the repository $6, in the
+// repositories $8, that are nobody's or were taken in by themselves. Both lists are JSON.
+const copies = `SELECT c.rowid FROM json_each($7) i CROSS JOIN snapshots o ON o.repository = $6 AND o.id = i.value AND o.imported = $2
+	CROSS JOIN json_each($8) t CROSS JOIN snapshots c ON c.repository = t.value AND c.original <> '' AND c.original IN (o.id, o.original)
+	WHERE c.gone_at = 0 AND (c.job = '' OR c.imported <> '' AND c.copied_from = '') AND ` + alike
 
 // pair says of snapshots of a repository what they were copied from.
 func pair(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID, rows []foreignRow) error {
@@ -315,26 +319,33 @@ func pair(ctx context.Context, q sqlx.QueryerContext, repository topics.Reposito
 	if err != nil || len(from) == 0 {
 		return err
 	}
-	var pairs []struct {
-		ID      string              `db:"id"`
-		Of      topics.RepositoryID `db:"of_repository"`
+	type original struct {
+		Copy    string              `db:"copy_id"`
+		Of      topics.RepositoryID `db:"repository"`
 		Counted bool                `db:"counted"`
+		Unseen  int64               `db:"unseen_at"`
 	}
-	if err := sqlx.SelectContext(ctx, q, &pairs, `SELECT id, of_repository, EXISTS (SELECT 1 FROM snapshots o
-			WHERE o.repository = of_repository AND (o.id = p.original OR o.original = p.original) AND o.job <> '' AND o.copied_from = ''
-				AND o.tree = p.tree AND o.time = p.time) AS counted
-		FROM (SELECT c.id, c.original, c.tree, c.time, `+copyOf("c", "$1")+` AS of_repository FROM snapshots c
-			WHERE c.repository = $2 AND c.gone_at = 0 AND c.job = '' AND c.original <> '') p WHERE of_repository <> ''`, from,
-		repository); err != nil {
-		return fmt.Errorf("what snapshots were copied from: %w", err)
+	var pairs []original
+	for _, which := range []string{`o.id = c.original`, `o.original = c.original AND o.original <> ''`} { // an index each
+		var more []original
+		if err := sqlx.SelectContext(ctx, q, &more, `SELECT c.id AS copy_id, o.repository, o.job <> '' AS counted, o.unseen_at
+			FROM snapshots c CROSS JOIN json_each($1) r CROSS JOIN snapshots o ON o.repository = r.value AND `+which+`
+			WHERE c.repository = $2 AND c.gone_at = 0 AND c.job = '' AND c.original <> '' AND `+alike+` ORDER BY o.repository, o.id`, from,
+			repository); err != nil {
+			return fmt.Errorf("what snapshots were copied from: %w", err)
+		}
+		pairs = append(pairs, more...)
 	}
-	of := make(map[string]int, len(pairs))
-	for i, p := range pairs {
-		of[p.ID] = i
+	of := make(map[string]original, len(pairs))
+	for _, p := range pairs {
+		if was, there := of[p.Copy]; !there || p.Counted && !was.Counted { // one that counts is the one
+			of[p.Copy] = p
+		}
 	}
 	for i := range rows {
-		if n, is := of[rows[i].ID]; is {
-			rows[i].of, rows[i].counted = pairs[n].Of, pairs[n].Counted
+		if p, is := of[rows[i].ID]; is {
+			// It is as old as what it was copied from, whenever it was copied.
+			rows[i].of, rows[i].counted, rows[i].Unseen = p.Of, p.Counted, p.Unseen
 		}
 	}
 	return nil
