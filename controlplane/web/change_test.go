@@ -27,5 +27,5 @@ func TestSourceGroupsOfOneNameAreToldApartWhereSnapshotsAreChanged(t *testing.T)
 		a.ran(w.backup(a), topics.Finished{State: topics.Succeeded, RepositoryReady: true, Snapshot: &topics.Snapshot{
 			ID: strings.Repeat(name[:1], 64), Time: time.Now().UnixMilli(), Tags: []string{"plan=" + string(g.ID)}}})
 	}
-	w.person(store.Operator).shows("/repositories/"+string(into)+"/change", "attic · letters", "barn · letters")
+	w.person(store.Admin).shows("/repositories/"+string(into)+"/change", "attic · letters", "barn · letters")
 }
