@@ -414,6 +414,20 @@ func (s *snapshotCount) read(_ *output, line []byte) bool {
 	return true
 }
 
+// count counts the snapshots of a repository that opens, if that is quick: whoever waits for
+// the answer has no use for the number without the rest.
+func (x *examination) count(ctx context.Context, place Place, r Repository) {
+	const most = 4 * time.Second
+	if until, limited := ctx.Deadline(); limited && time.Until(until) < 2*most {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	if n := (&snapshotCount{}); x.b.run(ctx, place, r, n, mute{}).State == topics.Succeeded {
+		x.found.Snapshots = &n.n
+	}
+}
+
 // open has restic open what may be there.
 func (x *examination) open(ctx context.Context, place Place) {
 	r, guessed := x.r, x.r.Password == ""
@@ -425,9 +439,7 @@ func (x *examination) open(ctx context.Context, place Place) {
 	case e.State == topics.Succeeded:
 		x.found.Reached, x.found.Entered = true, true
 		x.ends(topics.Finding{State: topics.FindingOurs, Message: "A repository is there, and the password opens it."})
-		if n := (&snapshotCount{}); x.b.run(ctx, place, r, n, mute{}).State == topics.Succeeded { // else there was no time left for it
-			x.found.Snapshots = &n.n
-		}
+		x.count(ctx, place, r)
 	case e.Cause == topics.CausePassword:
 		x.found.Reached, x.found.Entered = true, true
 		x.ends(other(e.Cause, "A repository is there, and the password does not open it."))
