@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -265,7 +266,27 @@ func TestNoPasswordComesOutOfProc(t *testing.T) {
 	}
 	defer func() { _ = sleeper.Process.Kill(); _ = sleeper.Wait() }()
 	of := fmt.Sprintf("/proc/%d", sleeper.Process.Pid)
-	run.Group.Paths = []string{of + "/environ", fmt.Sprintf("%s/task/%d/environ", of, sleeper.Process.Pid), of + "/comm", "/proc/kcore"}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(of+"/environ", link); err != nil {
+		t.Fatal(err)
+	}
+	run.Group.Paths = []string{of + "/environ", fmt.Sprintf("%s/task/%d/environ", of, sleeper.Process.Pid), of + "/comm", "/proc/kcore", link}
+	bound, whole := filepath.Join(t.TempDir(), "file"), filepath.Join(t.TempDir(), "directory")
+	if err := errors.Join(os.WriteFile(bound, nil, 0o600), os.Mkdir(whole, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for at, what := range map[string]string{bound: of + "/environ", whole: of + "/task"} {
+		if err := unix.Mount(what, at, "", unix.MS_BIND, ""); err != nil {
+			t.Logf("no mounts of our own (%v): two names fewer are tried", err)
+			continue
+		}
+		defer func() { _ = unix.Unmount(at, unix.MNT_DETACH) }()
+		path := at
+		if at == whole {
+			path = fmt.Sprintf("%s/%d/environ", whole, sleeper.Process.Pid)
+		}
+		run.Group.Paths = append(run.Group.Paths, path)
+	}
 	id := w.order(run)
 	end := w.awaitEnd(id)
 	if end.Snapshot == nil {

@@ -17,7 +17,7 @@ import (
 // with its keys, its cache and what was restored beside them.
 type own struct {
 	dir  string // where it really is
-	what string // one of topics.OwnRepository and OwnAgent
+	what string // one of topics.OwnRepository, OwnAgent and ofKernel
 	seen []string
 }
 
@@ -43,6 +43,9 @@ func ownDirectories(state string, also []string, repository location.Address) (a
 	}
 	return all
 }
+
+// ofKernel is a file by which the kernel shows what processes hold, passwords among it.
+const ofKernel = "kernel"
 
 // layout are the names in the directory of a repository that are restic's.
 var layout = []string{"config", "data", "index", "keys", "locks", "snapshots"}
@@ -140,6 +143,9 @@ type ownSource struct{ own }
 func (e ownSource) Error() string {
 	if e.what == topics.OwnRepository {
 		return fmt.Sprintf("lies in the repository %.200q that it would go into, and no backup saves that", e.dir)
+	}
+	if e.what == ofKernel {
+		return "shows what a process holds, its passwords among it, and no backup saves that"
 	}
 	return fmt.Sprintf("lies in the agent's own files, %.200q, and no backup saves those", e.dir)
 }

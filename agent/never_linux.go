@@ -127,18 +127,58 @@ func elsewhere(dir string) (paths []string) {
 	return paths
 }
 
-// processes returns patterns of what the kernel shows of processes and memory as files:
-// restic's environment, which holds passwords, and the agent's memory with its keys.
+// ofKernels are the files below /proc that show what processes and memory hold: restic's
+// environment, which has passwords, and the agent's memory with its keys.
+var ofKernels = [][]string{{"*", "environ"}, {"*", "auxv"}, {"*", "task", "*", "environ"}, {"*", "task", "*", "auxv"}, {"kcore"}}
+
+// restOfKernels returns what is left of each of ofKernels below a place that is itself so far below
+// /proc, "" if it is that place.
+func restOfKernels(place []string) (rest []string) {
+	for _, file := range ofKernels {
+		if len(place) > len(file) {
+			continue
+		}
+		fits := true
+		for i, name := range place {
+			fits = fits && (file[i] == "*" || file[i] == name)
+		}
+		if fits {
+			rest = append(rest, strings.Join(file[len(place):], "/"))
+		}
+	}
+	return rest
+}
+
+// partsBelow returns the names of a path, none for the root.
+func partsBelow(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+}
+
+// processes returns patterns of ofKernels, wherever /proc or a part of it is mounted.
 func processes() (excludes []string) {
 	for _, m := range mounts() {
 		if m.kind != "proc" {
 			continue
 		}
 		at := strings.TrimSuffix(plain(m.at, false), "/")
-		for _, name := range []string{"environ", "auxv"} {
-			excludes = append(excludes, at+"/*/"+name, at+"/*/task/*/"+name)
+		for _, rest := range restOfKernels(partsBelow(m.root)) {
+			if rest != "" {
+				rest = "/" + rest
+			}
+			excludes = append(excludes, at+rest)
 		}
-		excludes = append(excludes, at+"/kcore")
 	}
 	return excludes
+}
+
+// ofProcesses reports whether a source is itself one of ofKernels. From 0.19 on, restic
+// leaves out nothing that it is given by name, whatever the patterns say.
+func ofProcesses(source string) bool {
+	return slices.ContainsFunc(mounts(), func(m mount) bool {
+		if m.kind != "proc" { // the server of another may be gone, and never answer
+			return false
+		}
+		inside, ok := here.beneath(source, m.at)
+		return ok && slices.Contains(restOfKernels(append(partsBelow(m.root), inside...)), "")
+	})
 }

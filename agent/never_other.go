@@ -9,5 +9,7 @@ func elsewhere(string) []string { return nil }
 // processes is for Linux, where processes are files.
 func processes() []string { return nil }
 
+func ofProcesses(string) bool { return false }
+
 // sameDisk is for Linux, where a part of a file system may be mounted anywhere.
 func sameDisk(string) []string { return nil }

@@ -202,6 +202,9 @@ func (w work) look(ctx context.Context) ([]source, restic.Ending) {
 		if o, ours := holds(all, s.real); s.missing == nil && ours {
 			s.missing, s.Empty = ownSource{o}, topics.OwnSource
 		}
+		if s.missing == nil && ofProcesses(s.real) {
+			s.missing, s.Empty = ownSource{own{dir: s.real, what: ofKernel}}, topics.OwnSource
+		}
 		if s.missing == nil {
 			s.linked = secondNames(ctx, w.state, []string{s.real})
 			if slices.ContainsFunc(s.linked, func(o topics.Own) bool { return o.Path == s.real }) {

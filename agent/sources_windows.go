@@ -84,6 +84,8 @@ func elsewhere(dir string) []string {
 // processes is for Linux, where processes are files.
 func processes() []string { return nil }
 
+func ofProcesses(string) bool { return false }
+
 // device is the same for all files: on Windows restic cannot stay on one file system.
 func device(fs.FileInfo) uint64 { return 0 }
 

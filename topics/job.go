@@ -259,7 +259,7 @@ const (
 	SpecialFile    = "special-file"    // it is a FIFO, a socket or a device
 	MissingSource  = "missing"         // it is not there
 	ClosedSource   = "closed"          // the agent may not look at it, an older agent says missing
-	OwnSource      = "own"             // it is what the backup goes into, or the agent's own
+	OwnSource      = "own"             // it is what the backup goes into, the agent's own, or a process's environment
 	OnlyOwn        = "only-own"        // it holds nothing else
 )
 

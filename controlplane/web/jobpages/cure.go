@@ -200,7 +200,7 @@ func sourcesOf(s topics.Summary) (f []views.Fact) {
 		topics.SpecialFile:    "a FIFO, a socket or a device",
 		topics.MissingSource:  "not there",
 		topics.ClosedSource:   "the agent may not look at it",
-		topics.OwnSource:      "it lies in what the backup goes into, or in the agent's own files",
+		topics.OwnSource:      "it lies in what the backup goes into, in the agent's own files, or in what a process holds",
 		topics.OnlyOwn:        "nothing else is in it but the repository, or the agent's own files",
 	}
 	for _, source := range s.Sources {
