@@ -32,6 +32,7 @@ const (
 	doubtTries = 5                // restic gets there after 15 s
 	doubtSpan  = 30 * time.Second // of its own pauses, the sixth at the latest
 	maxTried   = 64               // operations that are being repeated
+	maxSaid    = 16               // lines of rclone: it does five things at a time
 	stale      = 10 * time.Minute // after which a repetition that was announced is not awaited any more
 )
 
@@ -63,7 +64,39 @@ type tries struct {
 
 	answers string // the operation of which the storage's answer goes on in the next lines, "" if none does
 	answer  answer
+
+	rclone []string // why it failed, the latest last: what restic gets of that is a mere 500
 }
+
+// rcloneSays finds what rclone says of a file.
+var rcloneSays = regexp.MustCompile(`^rclone: \S+ \S+ ERROR : (.+)$`)
+
+// note keeps what rclone says; restic's line follows.
+func (t *tries) note(line string) {
+	if m := rcloneSays.FindStringSubmatch(line); m != nil {
+		if len(t.rclone) == maxSaid {
+			t.rclone = slices.Delete(t.rclone, 0, 1)
+		}
+		t.rclone = append(t.rclone, m[1])
+	}
+}
+
+// said returns what rclone said last of the file that an operation is about, "" if nothing.
+func (t *tries) said(subject string) string {
+	m := fileOf.FindStringSubmatch(subject)
+	if m == nil {
+		return ""
+	}
+	for _, words := range slices.Backward(t.rclone) {
+		if name, why, ok := strings.Cut(words, ": "); ok && strings.Contains(name, m[1]) {
+			return why
+		}
+	}
+	return ""
+}
+
+// fileOf finds the name of a file, of which restic writes the beginning.
+var fileOf = regexp.MustCompile(`\(<(?:[a-z]+/)?([0-9a-z]+)/?>`)
 
 type try struct {
 	refusals int // in a row
@@ -94,6 +127,10 @@ func (t *tries) take(line string, in bounds, op operation, now time.Time) (ours 
 		}
 	}
 	if !strings.Contains(line, " returned error, retrying after ") { // sooner found than that it does not match
+		if strings.HasPrefix(line, "rclone: ") {
+			t.note(line)
+			return false, nil
+		}
 		return t.goesOn(line, in, op, now)
 	}
 	m := retried.FindStringSubmatch(line)
@@ -101,6 +138,9 @@ func (t *tries) take(line string, in bounds, op operation, now time.Time) (ours 
 		return t.goesOn(line, in, op, now)
 	}
 	subject, why := m[1], m[3]
+	if says := t.said(subject); says != "" && strings.Contains(why, "500") {
+		why += "; rclone: " + says
+	}
 	pause, _ := time.ParseDuration(m[2]) // what is none is at once
 	one := t.of[subject]
 	if one == nil {
@@ -261,11 +301,6 @@ func refuses(subject, why string, in bounds) (cause topics.Cause, certain bool) 
 		if !removes { // nothing was to be deleted
 			cause = topics.CauseCredentials
 		}
-	case topics.CauseUnknown:
-		if !slices.ContainsFunc(codes, func(c string) bool { return slices.Contains(senseless, c) }) {
-			return topics.CauseNone, false
-		}
-		return topics.CauseUsage, false
 	default:
 		return topics.CauseNone, false
 	}
@@ -274,12 +309,8 @@ func refuses(subject, why string, in bounds) (cause topics.Cause, certain bool) 
 			return cause, false
 		}
 	}
-	return cause, cause != topics.CausePermission && !slices.ContainsFunc(codes, func(c string) bool { return c[0] == '4' && c != "404" })
+	return cause, cause != topics.CausePermission && !slices.ContainsFunc(codes, func(c string) bool { return c[0] == '4' && c != "404" || c == "501" })
 }
-
-// senseless are the answers to a request that no server would take from anybody. To a
-// request without an answer's body S3 says 400 of a wrong region and of a token that has expired.
-var senseless = []string{"400", "405", "411", "414", "421", "451", "501"}
 
 // doubtful are words of refusals that a moment may cause.
 var doubtful = []string{"access denied", "accessdenied", "forbidden", "unauthorized", "not authorized", "authorization failed",

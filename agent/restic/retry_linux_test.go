@@ -123,7 +123,7 @@ func TestRepeatingForEverIsNoProgress(t *testing.T) {
 		"server response unexpected: 503 Service Unavailable (503)": topics.CauseUnreachable,
 		"request timeout": topics.CauseUnreachable,
 		"server response unexpected: 507 Insufficient Storage (507)":   topics.CauseDiskFull,
-		"server response unexpected: 413 Request Entity Too Large (4)": topics.CauseUnreachable,
+		"server response unexpected: 413 Request Entity Too Large (4)": topics.CauseUsage,
 	} {
 		t.Run(why, func(t *testing.T) {
 			t.Parallel()

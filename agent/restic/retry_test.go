@@ -266,3 +266,35 @@ func TestAnAnswerOfSeveralLinesIsOne(t *testing.T) {
 		}
 	}
 }
+
+// restic gets a mere 500 of whatever fails in rclone, which says why in a line before.
+func TestWhatRcloneSaysIsTheTroublesReason(t *testing.T) {
+	at := time.Unix(1e9, 0)
+	var all tries
+	for _, line := range []string{
+		"rclone: 2026/11/30 20:58:09 ERROR : data/31/31ff45b7fdc0: Post request put error: preallocate: file too big for remaining disk space",
+		"rclone: 2026/11/30 20:58:09 ERROR : data/77/77aa000000: Post request put error: connection reset by peer",
+		"rclone: 2026/11/30 20:58:09 NOTICE: Serving restic REST API",
+		"Save(<data/31ff45b7fd>) returned error, retrying after 1.34s: unexpected HTTP response (500): 500 Internal Server Error",
+	} {
+		if _, no := all.take(line, bounds{}, Backup{}, at); no != nil {
+			t.Fatal(no)
+		}
+	}
+	got := all.now()
+	if want := "500 Internal Server Error; rclone: Post request put error: preallocate: file too big for remaining disk space"; got == nil ||
+		!strings.HasSuffix(got.Words, want) || got.Code != 500 {
+		t.Errorf("the trouble is %+v, want %q", got, want)
+	}
+	if cause := classify(got.Words, bounds{}); cause != topics.CauseDiskFull {
+		t.Errorf("its cause is %q", cause)
+	}
+	for _, line := range []string{ // of another file, or of another kind
+		"Save(<data/99ff45b7fd>) returned error, retrying after 1.34s: unexpected HTTP response (500): 500 Internal Server Error",
+		"Save(<data/31ff45b7fd>) returned error, retrying after 1.34s: request timeout",
+	} {
+		if all.take(line, bounds{}, Backup{}, at); strings.Contains(all.now().Words, "rclone") {
+			t.Errorf("%s has %q", line, all.now().Words)
+		}
+	}
+}

@@ -41,6 +41,10 @@ const (
 
 const passing = "408 425 429 498 500 502 503 504 509 511 520 521 522 523 524 525 526 527 529 530"
 
+// senseless are the answers to a request that no server would take from anybody. To a
+// request without an answer's body S3 says 400 of a wrong region and of a token that has expired.
+const senseless = "400 405 411 414 421 451 501"
+
 // telling are the signs of what happened, asked in this order. What the network or the
 // server says comes before the missing repository, since restic calls every failure to
 // open one "unable to open config file", and up to 0.18 asks "Is there a repository?"
@@ -107,6 +111,7 @@ var telling = []sign{
 	{topics.CauseDiskFull, "no space left & !‹source›", "", "os: Linux; restic/backend/sftp/sftp.go"},
 	{topics.CauseDiskFull, "disk quota exceeded & !‹source›", "", "os: Linux"},
 	{topics.CauseDiskFull, "not enough space on the disk & !‹source›", "", "os: Windows"},
+	{topics.CauseDiskFull, "file too big for remaining disk space & !‹source›", "", "rclone/backend/local"},
 	{topics.CauseDiskFull, "ssh_fx_quota_exceeded", "", "sftp"},
 	{topics.CauseDiskFull, "ssh_fx_no_space_on_filesystem", "", "sftp"},
 	{topics.CauseDiskFull, "507 insufficient storage", "", "recorded: rest-quota-exceeded-backup-json"},
@@ -369,6 +374,7 @@ var telling = []sign{
 	{topics.CauseUsage, "not supported on windows", "", "restic/cmd_backup.go"},
 	{topics.CauseUsage, "authorization header is malformed", "", "minio: s3-error.go; another region's bucket"},
 	{topics.CauseUsage, "specified bucket is not valid", "", "minio: s3-error.go"},
+	{topics.CauseUsage, "", senseless, "restic/backend/rest, minio; proxy"},
 	{topics.CauseUsage, "", "413", "proxy, whose limit of a request's body is below a pack"},
 	{topics.CauseUsage, "301 moved permanently", "", "minio; another region's bucket"},
 	{topics.CauseUsage, "must be addressed using the specified endpoint", "", "s3; another region's bucket"},

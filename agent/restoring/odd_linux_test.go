@@ -1,6 +1,7 @@
 package restoring
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,8 +93,11 @@ func TestTheAgentsOwnFilesStay(t *testing.T) {
 	}
 	w.source = w.dir
 	w.bare("backup", "--host", "attic", "--exclude", filepath.Join(w.dir, "repo"), "--exclude", filepath.Join(w.state, "cache"), w.dir)
-	id := strings.Fields(w.bare("snapshots", "--compact", "--json"))[0]
-	id = id[strings.Index(id, `"id":"`)+6:][:64]
+	var list []struct{ ID string }
+	if err := json.Unmarshal([]byte(w.bare("snapshots", "--json")), &list); err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	id := list[0].ID
 	link := filepath.Join(w.dir, "link")
 	if err := os.Symlink("/", link); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ const (
 	sshSetUp      topics.Cause = "usage: ssh's configuration"
 	sftpOff       topics.Cause = "usage: no SFTP"
 	tooLarge      topics.Cause = "usage: too large"
+	notTaken      topics.Cause = "usage: not taken"
 	clockWrong    topics.Cause = "credentials: clock"
 	dailyCap      topics.Cause = "disk-full: daily cap"
 	namesGone     topics.Cause = "unreachable: names"
@@ -53,7 +54,7 @@ const (
 )
 
 // nuancesInOrder lists all, those first that are told by more.
-var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, tooLarge, clockWrong, dailyCap,
+var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, tooLarge, notTaken, clockWrong, dailyCap,
 	namesGone, pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere, noSnapshot, ownersLost, targetClosed,
 	shadowRights, shadowVolume, shadowService, heldOpen}
 
@@ -156,6 +157,17 @@ var nuances = map[topics.Cause]nuance{
 			thenAgain,
 		},
 	}},
+	notTaken: {topics.CauseUsage, []string{"400 bad request", "405 method not allowed", "405 not allowed", "501 not implemented", "421 misdirected request"},
+		Explanation{
+			Cause:  "Whoever answers at the repository's address does not take restic's requests",
+			Effect: nothingSaved,
+			Remedies: []Remedy{
+				{Text: "See whether the address is right: https where the server has a certificate, its port, and for S3 the region. What answers " +
+					"there may be a web site or another service.", Cure: CureRepository},
+				{Text: "Where a proxy stands in front of the server, have it pass all methods and the host's name on."},
+				thenAgain,
+			},
+		}},
 	noRemote: {topics.CauseUsage, []string{"didn't find section in config file", "didn't find backend called"}, Explanation{
 		Cause:  "rclone on the host does not know this remote",
 		Effect: nothingSaved,

@@ -29,6 +29,8 @@ func TestAMessageThatNamesWhatToDoGetsItsOwnWords(t *testing.T) {
 		{topics.CauseUsage, `u@nas says something in the place of SFTP: "Welcome"`, sftpOff, "login scripts"},
 		{topics.CauseUsage, "unable to save snapshot: server response unexpected: 413 Request Entity Too Large (413)", tooLarge,
 			"client_max_body_size"},
+		{topics.CauseUsage, "unable to open config file: unexpected HTTP response (400): 400 Bad Request", notTaken, "https where the server"},
+		{topics.CauseUsage, "unable to open config file: unexpected HTTP response (405): 405 Method Not Allowed", notTaken, "web site"},
 		{topics.CauseUsage, "unknown flag: --no-such-flag", "", ""},
 		{topics.CauseCredentials, "Stat: The difference between the request time and the server's time is too large.", clockWrong, "clock"},
 		{topics.CauseCredentials, "Stat: Access Denied.", "", ""},
