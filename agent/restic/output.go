@@ -149,6 +149,7 @@ type output struct {
 	seed        maphash.Seed
 	unread      uint64
 	missing     uint64 // source paths that restic skipped
+	healed      uint64 // files that it called unreadable and saved; see storesAgain
 	firstUnread string
 	items       []string         // the first of them that can be named
 	failures    []topics.Failure // of a restore
@@ -505,6 +506,12 @@ func (o *output) summarise(m message) {
 // the files of that volume as they are.
 const noShadowCopy = "failed to create snapshot for ["
 
+// storesAgain is how restic ends the error of an unchanged file whose data the repository has
+// lost. It saves the whole file then: nothing is missing from the snapshot, and older ones may
+// be whole again. It counts it as unreadable all the same, by exit code 3. Before 0.17.1 it
+// does not say in JSON what an error is.
+const storesAgain = " not found in the repository index; storing the file again"
+
 // An unshadowed is why a backup was ended that was to read shadow copies alone.
 type unshadowed struct{ why string }
 
@@ -526,6 +533,11 @@ func (o *output) item(m message) {
 			return
 		}
 		o.say(topics.Warn, o.safe(why)+": the files themselves are read", 0)
+		return
+	}
+	if strings.HasSuffix(why, storesAgain) {
+		o.healed++
+		o.say(topics.Warn, line, 0)
 		return
 	}
 	hash := maphash.String(o.seed, string(m.Item))

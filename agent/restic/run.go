@@ -183,7 +183,7 @@ func (o *output) ending(x process.Exit, v Version, in bounds, why error) (e Endi
 	case done && backup && o.snapshot != "":
 		e.SnapshotID = o.snapshot
 		e.State = topics.Succeeded
-		if x.Code == 3 || o.missing > 0 { // before 0.19 a path that is not there is no reason for exit code 3
+		if x.Code == 3 && (o.healed == 0 || o.unread > 0) || o.missing > 0 { // before 0.19 a path that is not there is no reason for exit code 3
 			e.State, e.Cause, e.Message = topics.Warnings, topics.CauseUnreadable, o.incomplete()
 		} else if o.live != "" {
 			e.State, e.Cause, e.Message = topics.Warnings, topics.CauseShadowCopy, o.live

@@ -8,7 +8,7 @@ var advice = map[string]Advice{
 	"repository-damaged": {
 		"Some snapshots may not come back whole. Backups go on, and may build on what is damaged.",
 		"Remove nothing before you know which snapshots it is. Check all of the data, look at the disk and the memory of the machine " +
-			"that holds it, and repair it with restic as its guide to troubleshooting says.",
+			"that holds it, and repair it step by step.",
 	},
 	"repository-unreadable": {
 		"Nothing can be restored from it or added to it with the password that is registered here.",

@@ -39,6 +39,7 @@ const (
 	CureUnlock     Cure = "unlock"     // remove locks that nobody holds any more, and try again
 	CureSpace      Cure = "space"      // what stays in the repository, and its prune
 	CureCheck      Cure = "check"      // the repository's own page, with its check and its locks
+	CureRepair     Cure = "repair"     // the page that leads from a check to a repository that is whole
 	CureAllow      Cure = "allow"      // a command for the host
 	CureHost       Cure = "host"       // the host's page
 	CureRestore    Cure = "restore"    // the form that asks for a restore
@@ -53,8 +54,8 @@ const (
 )
 
 // Cures lists every cure.
-var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureAllow, CureHost, CureRestore, CurePlan,
-	CureSize, CureAnyway, CureElsewhere, CureMaking, CurePreview, CureFiles, CureSSH}
+var Cures = []Cure{CureRepository, CureGroup, CureExclude, CureUnlock, CureSpace, CureCheck, CureRepair, CureAllow, CureHost, CureRestore,
+	CurePlan, CureSize, CureAnyway, CureElsewhere, CureMaking, CurePreview, CureFiles, CureSSH}
 
 // Texts returns the remedies as plain text.
 func (e Explanation) Texts() []string {
@@ -345,9 +346,8 @@ var explanations = map[topics.Cause]Explanation{
 		Cause:  "The repository holds damaged data",
 		Effect: "This run was not completed. Older snapshots may be affected; do not remove any before you know.",
 		Remedies: []Remedy{
-			{Text: "Run restic check on the repository.", Cure: CureCheck},
+			{Text: "Have it checked with all its data, and repair it step by step: each step says before what it changes.", Cure: CureRepair},
 			{Text: "Look at the disk and the memory of the machine that holds it."},
-			{Text: "restic's troubleshooting guide says how to repair an index or snapshots."},
 		},
 	},
 	topics.CauseNoRestic: {
@@ -727,10 +727,9 @@ var others = map[topics.JobKind]map[topics.Cause]Explanation{
 			Effect: "The check found damage. It changed nothing; snapshots that need the damaged data may not come back whole. " +
 				"Do not remove any before you know.",
 			Remedies: []Remedy{
-				{Text: "Read in the log what is damaged: an index can be rebuilt, a lost pack only from another copy."},
-				{Text: "Look at the disk and the memory of the machine that holds the repository."},
-				{Text: "restic's troubleshooting guide says how to repair an index or snapshots; " +
-					"afterwards, run a backup of every host and check again."},
+				{Text: "Look at the disk and the memory of the machine that holds the repository: what damaged it damages a repair as well."},
+				{Text: "Repair it step by step: each step says before what it changes. What hosts still have, their next backups heal; the rest " +
+					"comes back only from another copy, such as a mirror.", Cure: CureRepair},
 			},
 		},
 	},

@@ -40,7 +40,7 @@ func TestAFailureLeadsToWhereItIsMended(t *testing.T) {
 			[]string{"policy allow-backup &#39;/data/w w&#39; --state"}},
 		{topics.CausePolicy, "This host's policy backup does not allow backup.", nil, []string{"policy allow-operation backup --state"}},
 		{topics.CauseExpired, "", nil, []string{"Open the host"}},
-		{topics.CauseDamaged, "", nil, []string{"Open the repository"}},
+		{topics.CauseDamaged, "", nil, []string{"Repair it step by step"}},
 	} {
 		id := w.backup(attic)
 		attic.ran(id, topics.Finished{State: topics.Failed, Cause: c.cause, Message: c.message})

@@ -38,7 +38,7 @@ func TestEachEndOfARestoreLeadsOn(t *testing.T) {
 			"files in the target already", "Restore again"},
 		{topics.Failed, topics.CausePassword, "wrong password or no key found", "password", "Change the password"},
 		{topics.Failed, topics.CauseUnreachable, "dial tcp: refused", "could not be reached", "Open the repository"},
-		{topics.Failed, topics.CauseDamaged, "ciphertext verification failed", "damaged", "Open the repository"},
+		{topics.Failed, topics.CauseDamaged, "ciphertext verification failed", "damaged", "Repair it step by step"},
 		{topics.Warnings, topics.CauseUnreadable, "2 files could not be restored", "could not be brought back", "Restore again"},
 		{topics.Interrupted, topics.CauseAgentDied, "", "", "Run again"},
 		{topics.Failed, topics.CauseUsage, "", "could not do what the restore asked for", "Choose files again"},

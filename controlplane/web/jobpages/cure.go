@@ -72,6 +72,8 @@ func cure(r *views.Remedy, c jobs.Cure, t told, who *session.Visitor) {
 		link(rights.See, "Forget and prune", repository)
 	case c == jobs.CureCheck:
 		link(rights.See, "Open the repository", repository)
+	case c == jobs.CureRepair:
+		link(rights.See, "Repair it step by step", repository+"/repair")
 	case c == jobs.CureElsewhere:
 		r.Elsewhere = t.elsewhere
 	case c == jobs.CureRestore:
