@@ -236,7 +236,7 @@ var nuances = map[topics.Cause]nuance{
 			thenAgain,
 		},
 	}},
-	pageAnswered: {topics.CauseUnreachable, []string{"invalid character '<'", "<html", "<!doctype", "text/html"}, Explanation{
+	pageAnswered: {topics.CauseUnreachable, []string{"invalid character '<'", "<html", "<!doctype", "text/html", "a web page answers"}, Explanation{
 		Cause:  "Something else answered in the place of the repository's server",
 		Effect: nothingSaved,
 		Remedies: []Remedy{

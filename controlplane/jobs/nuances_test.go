@@ -114,3 +114,27 @@ func TestWhatKeepsARestoreFromItsTarget(t *testing.T) {
 		}
 	}
 }
+
+// TestALookIsExplainedWithoutALog: a test of a storage makes no job.
+func TestALookIsExplainedWithoutALog(t *testing.T) {
+	for _, c := range []struct {
+		cause         topics.Cause
+		message, says string
+	}{
+		{topics.CauseUsage, `rclone says: Failed to create file system for "nas:b": didn't find section in config file`, "rclone config"},
+		{topics.CauseUnreachable, "A web page answers, and not S3. Look at the endpoint.", "curl"},
+		{topics.CauseUnreachable, "dial tcp 192.0.2.9:443: connect: connection refused", "firewall"},
+		{topics.CauseUnknown, "Somebody answers, and not as a REST server for restic does: 302 Found.", "Compare address"},
+	} {
+		got := ExplainLook(c.cause, c.message)
+		if !strings.Contains(got, c.says) || !strings.HasSuffix(got, "Then test again.") || strings.Contains(got, "log ") ||
+			strings.Contains(got, "Then run it again") {
+			t.Errorf("%s, %q: %q", c.cause, c.message, got)
+		}
+	}
+	for _, cause := range topics.Causes {
+		if got := ExplainLook(cause, ""); strings.Contains(got, "log below") || strings.Contains(got, "{") {
+			t.Errorf("%s: %q", cause, got)
+		}
+	}
+}

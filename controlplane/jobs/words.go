@@ -551,6 +551,22 @@ const (
 	partMatched   topics.Cause = "nothing-matched, some of it"
 )
 
+// ExplainLook says what to do about a storage that a host looked at and did not find as it is
+// to be. No job was made, so nothing is said of a log.
+func ExplainLook(cause topics.Cause, message string) string {
+	e := ExplainJob(store.Job{Kind: topics.SnapshotsJob, State: topics.Failed, Cause: cause, Message: message})
+	var texts []string
+	for _, r := range e.Remedies {
+		if !strings.Contains(r.Text, "log below") && !strings.Contains(r.Text, "the log speaks") && !r.RunAgain {
+			texts = append(texts, r.Text)
+		}
+	}
+	if len(texts) == 0 {
+		texts = []string{"Compare address, path and credentials with the server's."}
+	}
+	return strings.Join(append(texts, "Then test again."), " ")
+}
+
 // ExplainJob is Explain for a job whose message and result are known: they say on whose
 // disk there was no space, whether it was one source of several that was empty, and
 // whether it is the repository that takes no writes.

@@ -333,7 +333,7 @@ func verdictOf(f topics.Finding, host string) views.Note {
 		n.Text = "A repository was there and has lost its config, or its making was cut short. Bring it back, or choose another place."
 	case topics.CauseCertificate:
 		if f.Certificate == nil || f.Certificate.PEM == "" {
-			n.Text = strings.Join(jobs.Explain(topics.SnapshotsJob, f.Cause, topics.Failed).Texts(), " ")
+			n.Text = jobs.ExplainLook(f.Cause, f.Message)
 			break
 		}
 		n.Text = "If it is the server's own, have it trusted for this repository: it is below. If it is not, somebody stands between. Of " +
@@ -341,8 +341,7 @@ func verdictOf(f topics.Finding, host string) views.Note {
 	case topics.CauseNotMounted:
 		n.Text = "Mount the disk on " + host + ", and test again."
 	default:
-		x := jobs.Explain(topics.SnapshotsJob, f.Cause, topics.Failed)
-		n.Text = strings.Join(x.Texts(), " ")
+		n.Text = jobs.ExplainLook(f.Cause, f.Message)
 	}
 	return n
 }
