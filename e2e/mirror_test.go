@@ -234,3 +234,35 @@ func TestAMirrorGivesBackWhatTheFirstRepositoryLost(t *testing.T) {
 	}
 	w.MustStopCleanly()
 }
+
+// TestAMirrorThatResticCannotOpenIsRefused: it takes one key of S3 for both buckets.
+func TestAMirrorThatResticCannotOpenIsRefused(t *testing.T) {
+	w := NewWorld(t)
+	attic := w.StartAgent("attic", "--policy", "managed")
+	made := map[string]string{}
+	for name, key := range map[string]string{"first": "AKIAONE", "second": "AKIATWO", "third": "AKIAONE"} {
+		var row struct{ ID string }
+		w.API("POST", "/api/repositories", map[string]any{"name": name, "url": "s3:https://127.0.0.1:1/" + name, "password": password,
+			"everyday": map[string]any{"env": map[string]any{"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "x"}}, "keeper": "attic"}, 201, &row)
+		made[name] = row.ID
+	}
+	path := "/api/repositories/" + made["first"] + "/mirror"
+	var p struct {
+		Detail string
+		Fields map[string]string
+	}
+	w.API("PUT", path, map[string]any{"to": "second"}, http.StatusUnprocessableEntity, &p)
+	if said := fmt.Sprint(p); !strings.Contains(said, "AWS_ACCESS_KEY_ID") || !strings.Contains(said, "Use credentials that may") {
+		t.Errorf("the refusal says %s", said)
+	}
+	w.API("PUT", path, map[string]any{"to": "third"}, http.StatusOK, nil)
+	var refused struct{ Title string }
+	w.API("POST", "/api/hosts/"+attic.ID+"/jobs", map[string]any{"kind": "copy", "repository": made["first"], "to": made["second"]},
+		http.StatusConflict, &refused)
+	if !strings.Contains(refused.Title, "two repositories at once") {
+		t.Errorf("a copy is refused as %q", refused.Title)
+	}
+	// Who may not read both is refused, whoever that is.
+	w.StartAgent("shed", "--policy", "backup")
+	w.API("PUT", path, map[string]any{"to": "third", "host": "shed"}, http.StatusUnprocessableEntity, &p)
+}

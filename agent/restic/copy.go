@@ -133,7 +133,7 @@ func (b Binary) Copy(ctx context.Context, place Place, to Repository, how Copy, 
 	e = Ending{State: topics.Succeeded}
 	var op *copying
 	for ids := range slices.Chunk(idsOf(todo), perForget) {
-		e = b.patient(ctx, place, to, topics.SharedLock, how.RetryLock, sink, func() Ending {
+		e = b.patientWith(ctx, place, to, &how.From, topics.SharedLock, how.RetryLock, sink, func() Ending {
 			op = &copying{from: &how.From, ids: ids, retryLock: how.RetryLock, all: len(todo), done: result.Copied}
 			return b.run(ctx, place, to, op, sink)
 		})

@@ -15,13 +15,6 @@ import (
 	"github.com/restic-manager/restic-manager/topics"
 )
 
-// ofScheme says with which kind of storage each variable of a repository goes, by how
-// its name begins.
-var ofScheme = []struct{ prefix, scheme string }{
-	{"AWS_", "s3"}, {"B2_", "b2"}, {"AZURE_", "azure"}, {"GOOGLE_", "gs"}, {"OS_", "swift"}, {"ST_", "swift"}, {"RCLONE_", "rclone"},
-	{"RESTIC_REST_", "rest"},
-}
-
 // The variables that are no storage's own.
 const (
 	caCert     = "RESTIC_CACERT"
@@ -49,7 +42,7 @@ func sideOf(r Repository) (side, error) {
 	}
 	env := map[string]topics.Secret{}
 	for name, value := range r.Env {
-		if value != "" && name != location.RESTUser && name != location.RESTPassword && goesWith(name, address.Scheme()) {
+		if value != "" && name != location.RESTUser && name != location.RESTPassword && location.GoesWith(name, address.Scheme()) {
 			env[name] = value
 		}
 	}
@@ -57,44 +50,8 @@ func sideOf(r Repository) (side, error) {
 	return side{Repository: r, address: address}, nil
 }
 
-func goesWith(name, scheme string) bool {
-	for _, v := range ofScheme {
-		if strings.HasPrefix(name, v.prefix) {
-			return v.scheme == scheme
-		}
-	}
-	return true
-}
-
-// tls reports whether restic itself speaks TLS with the storage.
-func (s side) tls() bool {
-	switch s.address.Scheme() {
-	case location.Local, "sftp", "rclone":
-		return false
-	case "rest", "s3":
-		u := s.address.URL()
-		return u == nil || u.Scheme == "https"
-	}
-	return true
-}
-
-// SharedError says why restic cannot open two repositories at once: it has one variable
-// for both, and they need two.
-type SharedError struct{ Variable, Scheme string }
-
-// Error implements error.
-func (e *SharedError) Error() string {
-	what := "one " + e.Variable + " for both"
-	switch e.Scheme {
-	case "rclone":
-		return "restic has " + what + " repositories, and these two need different ones. Put both remotes into one file of rclone's and name " +
-			"that in both."
-	case "":
-		return "restic has " + what + " repositories, and these two need different ones."
-	}
-	return "restic has " + what + " repositories, and these two of the kind " + e.Scheme + " need different ones. Use credentials that may " +
-		"read the one and write the other, or reach one of them another way, as by rclone with its own settings."
-}
+// A SharedError says why restic cannot open two repositories at once.
+type SharedError = location.SharedError
 
 // both is together for repositories with files that are to be written, into a run's own
 // directory. ssh are those whose servers are reached by ssh, one for each server.
@@ -166,30 +123,23 @@ func together(to, from Repository, v Version) (access, error) {
 	delete(f.Env, keyHint)
 	var roots []string
 	for _, s := range []side{t, f} {
-		if files := s.Env[caCert].Reveal(); files != "" && s.tls() {
+		if files := s.Env[caCert].Reveal(); files != "" && s.address.TLS() {
 			roots = append(roots, strings.Split(files, ",")...)
 		}
 	}
-	if len(roots) > 0 && (t.tls() && t.Env[caCert] == "" || f.tls() && f.Env[caCert] == "") {
+	if len(roots) > 0 && (t.address.TLS() && t.Env[caCert] == "" || f.address.TLS() && f.Env[caCert] == "") {
 		if system := systemRoots(); system != "" { // with a file of its own restic trusts nobody else
 			roots = append(roots, system)
 		}
 	}
 	for _, s := range []side{t, f} {
 		delete(s.Env, caCert)
-		if !s.tls() {
+		if !s.address.TLS() {
 			delete(s.Env, clientCert)
 		}
 	}
-	if a, b := t.Env[clientCert], f.Env[clientCert]; a != "" && b != "" && a != b {
-		return access{}, &SharedError{Variable: clientCert}
-	}
-	if t.address.Scheme() == f.address.Scheme() {
-		for _, variable := range location.Variables {
-			if n := variable.Name; n != clientCert && n != keyHint && t.Env[n] != f.Env[n] {
-				return access{}, &SharedError{Variable: n, Scheme: t.address.Scheme()}
-			}
-		}
+	if err := location.Together(t.address, f.address, location.Login[topics.Secret]{Env: t.Env}, location.Login[topics.Secret]{Env: f.Env}); err != nil {
+		return access{}, err
 	}
 	a, err := t.access(v)
 	if err != nil {

@@ -35,12 +35,13 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	}
 	defer os.RemoveAll(dir)
 	beside := repository            // as who looks at its locks opens it
+	var from *Repository            // that it takes something from, and locks, too
 	ssh := []Repository{repository} // whose servers are reached by ssh, if any is
 	if two, ok := op.(interface{ other() *Repository }); ok && two.other() != nil {
 		if a, ssh, err = both(repository, *two.other(), b.Version, dir); err != nil {
 			return failed(topics.CauseUsage, err)
 		}
-		redactor = newRedactor(a.secrets)
+		redactor, from = newRedactor(a.secrets), two.other()
 		repository.Files = nil // they are written, and told of
 	}
 	pasted, certificates, err := repository.paste(b.Version, dir)
@@ -87,7 +88,8 @@ func (b Binary) run(ctx context.Context, place Place, repository Repository, op 
 	case *bring:
 		files = op.Files
 	}
-	guard := &vigil{b: b, place: place, repository: beside, o: o, mode: lockOf(args), mute: untold[command(args)], limit: lockWait(args)}
+	guard := &vigil{b: b, place: place, repository: beside, from: from, o: o, mode: lockOf(args), mute: untold[command(args)],
+		limit: lockWait(args)}
 	watching, enough := context.WithCancel(ctx)
 	var guarded sync.WaitGroup
 	owner := place.Job

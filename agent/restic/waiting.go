@@ -58,6 +58,7 @@ type vigil struct {
 	b          Binary
 	place      Place
 	repository Repository
+	from       *Repository // that the run takes something from, nil for none: it is locked first
 	o          *output
 	mode       topics.LockMode
 	mute       string        // what a command does that tells no progress; "" if it tells some
@@ -67,6 +68,8 @@ type vigil struct {
 	read  map[string]topics.Lock // what is in a lock never changes
 	freed map[string]bool        // that were asked to be removed
 	told  string
+
+	ofFrom map[string]bool // locks that are in from
 }
 
 // keep looks until the run has said something of its work, has its lock, or ctx has ended.
@@ -120,21 +123,38 @@ func (v *vigil) look(ctx context.Context) (others []topics.Lock, has bool, err e
 		return same && l.PID == pid && time.UnixMilli(l.Time).After(begun)
 	}
 	for range 2 {
-		locks, err := v.b.locksBeside(ctx, v.place, v.repository, v.read)
-		if err != nil {
+		var locks, first []topics.Lock
+		if v.from != nil { // who cannot look there does not know what is in the way there
+			if all, err := v.b.locksBeside(ctx, v.place, *v.from, v.read); err == nil {
+				first, _ = inTheWay(all, topics.SharedLock, own)
+			}
+			v.ofFrom = map[string]bool{}
+			for _, l := range first {
+				v.ofFrom[l.ID] = true
+			}
+		}
+		locks, err = v.b.locksBeside(ctx, v.place, v.repository, v.read)
+		if err != nil && len(first) == 0 {
 			return nil, false, err
 		}
 		others, has = inTheWay(locks, v.mode, own)
-		if has || !v.free(ctx, others) {
+		if has {
+			return others, true, nil
+		}
+		freed := v.free(ctx, v.repository, others)
+		if v.from != nil {
+			freed = v.free(ctx, *v.from, first) || freed
+		}
+		if others = slices.Concat(first, others); !freed {
 			break
 		}
 	}
-	return others, has, nil
+	return others, false, nil
 }
 
 // free removes the locks of restics of ours that have ended without removing them, and
 // reports whether it tried: each is tried once.
-func (v *vigil) free(ctx context.Context, locks []topics.Lock) (tried bool) {
+func (v *vigil) free(ctx context.Context, repository Repository, locks []topics.Lock) (tried bool) {
 	for _, l := range locks {
 		if l.Alive == nil || *l.Alive || l.Job == "" || v.freed[l.ID] {
 			continue
@@ -144,7 +164,7 @@ func (v *vigil) free(ctx context.Context, locks []topics.Lock) (tried bool) {
 			"It is removed")
 	}
 	if tried {
-		v.b.run(ctx, v.place.beside(), v.repository, &unlock{}, mute{})
+		v.b.run(ctx, v.place.beside(), repository, &unlock{}, mute{})
 	}
 	return tried
 }
@@ -152,7 +172,7 @@ func (v *vigil) free(ctx context.Context, locks []topics.Lock) (tried bool) {
 func (v *vigil) waits(begun time.Time, locks []topics.Lock) {
 	v.o.silence.waits(true)
 	w := waitOf(begun, v.limit, locks)
-	text := waitWords(*w)
+	text := v.words(*w)
 	if text != v.told {
 		v.told = text
 		v.say(topics.Info, text)
@@ -161,6 +181,23 @@ func (v *vigil) waits(begun time.Time, locks []topics.Lock) {
 	defer v.o.mu.Unlock()
 	v.o.waited = w
 	v.o.hand(Status{Waits: w, Seconds: v.o.seconds()}, true)
+}
+
+// words are waitWords, and in which of two repositories it is.
+func (v *vigil) words(w topics.LockWait) string {
+	text := waitWords(w)
+	if v.from == nil || len(w.Locks) == 0 {
+		return text
+	}
+	first := slices.ContainsFunc(w.Locks, func(l topics.Lock) bool { return v.ofFrom[l.ID] })
+	second := slices.ContainsFunc(w.Locks, func(l topics.Lock) bool { return !v.ofFrom[l.ID] })
+	switch {
+	case first && second:
+		return text + ", in both repositories"
+	case first:
+		return text + ", in the repository to copy from"
+	}
+	return text + ", in the repository to copy to"
 }
 
 // over tells that nothing is waited for any more.
@@ -323,6 +360,14 @@ func (b Binary) look(l topics.Lock) topics.Lock {
 func (b Binary) patient(ctx context.Context, place Place, repository Repository, mode topics.LockMode, limit time.Duration, sink Sink,
 	run func() Ending,
 ) Ending {
+	return b.patientWith(ctx, place, repository, nil, mode, limit, sink, run)
+}
+
+// patientWith is patient for an operation that takes something from another repository, which
+// it locks, too.
+func (b Binary) patientWith(ctx context.Context, place Place, repository Repository, from *Repository, mode topics.LockMode,
+	limit time.Duration, sink Sink, run func() Ending,
+) Ending {
 	first, begun := b.Timing.orDefault().Lock, time.Now()
 	until := begun.Add(limit)
 	read, freed, told := map[string]topics.Lock{}, map[string]bool{}, ""
@@ -332,11 +377,11 @@ func (b Binary) patient(ctx context.Context, place Place, repository Repository,
 		if b.Version.Has(since.RetryLock) || !locked || limit <= 0 {
 			return e
 		}
-		v := vigil{b: b, place: place, repository: repository, mode: mode, read: read, freed: freed,
+		v := vigil{b: b, place: place, repository: repository, from: from, mode: mode, read: read, freed: freed,
 			o: newOutput(&lockIDs{}, newRedactor(nil), sink, b.Timing.orDefault())}
 		if others, _, err := v.look(ctx); err == nil && len(others) > 0 {
 			w := waitOf(begun, limit, others)
-			if text := waitWords(*w); text != told {
+			if text := v.words(*w); text != told {
 				told = text
 				sink.Line(topics.Info, told)
 			}

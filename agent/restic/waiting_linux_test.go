@@ -377,7 +377,7 @@ func TestWhoLooksBesideACopyHasWhatIsPasted(t *testing.T) {
 	s := &shelf{locks: map[string]string{strings.Repeat("e", 64): lockJSON("node01", 1903, true, time.Now())}}
 	trusts := make(chan bool, 1)
 	w := standInOf(t, "0.19.1", func(run *standin.Run) {
-		if run.Is("list", "locks") {
+		if run.Is("list", "locks") && slices.Contains(run.Env, "RESTIC_REPOSITORY=rest:https://nas.example.net/attic/") {
 			select {
 			case trusts <- slices.ContainsFunc(run.Env, func(v string) bool { return strings.HasPrefix(v, "RESTIC_CACERT=") }):
 			default:
@@ -408,6 +408,79 @@ func TestWhoLooksBesideACopyHasWhatIsPasted(t *testing.T) {
 	cancel()
 	if e := <-over; e.State != topics.Cancelled {
 		t.Errorf("it ended %+v", e)
+	}
+}
+
+// TestALockOfTheFirstRepositoryIsSeenByACopy: restic locks both, the one that it copies from
+// first. Who may not list that one's locks sees those of the other.
+func TestALockOfTheFirstRepositoryIsSeenByACopy(t *testing.T) {
+	t.Parallel()
+	at := time.Now().Add(-time.Minute)
+	busy := func(id string, pid int) map[string]string {
+		return map[string]string{strings.Repeat(id, 64): lockJSON("node01", pid, true, at)}
+	}
+	for _, c := range []struct {
+		what     string
+		from, to map[string]string
+		refused  bool // to list what is in the first
+		pid      int
+		words    string
+	}{
+		{"in the first", busy("a", 1903), map[string]string{}, false, 1903, "in the repository to copy from"},
+		{"in the second", map[string]string{}, busy("b", 1904), false, 1904, "in the repository to copy to"},
+		{"in both", busy("a", 1903), busy("b", 1904), false, 1903, "in both repositories"},
+		{"nobody may look at the first", busy("a", 1903), busy("b", 1904), true, 1904, "in the repository to copy to"},
+	} {
+		for _, version := range []string{"0.14.0", "0.19.1"} {
+			t.Run(c.what+", "+version, func(t *testing.T) {
+				t.Parallel()
+				shelves := map[string]*shelf{"first": {locks: c.from}, "second": {locks: c.to}}
+				w := standInOf(t, version, func(run *standin.Run) {
+					at := "first"
+					if slices.Contains(run.Env, "RESTIC_REPOSITORY=/srv/second") {
+						at = "second"
+					}
+					if at == "first" && c.refused && run.Is("list", "locks") {
+						run.Err("Fatal: access denied")
+						run.Exit(1)
+						return
+					}
+					if shelves[at].answers(run) {
+						return
+					}
+					if version == "0.14.0" {
+						run.Err("unable to create lock in backend: repository is already locked exclusively by PID 1 on nas by root")
+						run.Exit(1)
+						return
+					}
+					<-run.Interrupted()
+					run.Exit(130)
+				})
+				from, to := w.repo, w.repo
+				from.URL, to.URL = "/srv/first", "/srv/second"
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				over := make(chan Ending, 1)
+				go func() {
+					over <- w.b.patientWith(ctx, w.place, to, &from, topics.SharedLock, time.Minute, w.sink, func() Ending {
+						return w.b.run(ctx, w.place, to, &copying{from: &from, ids: []string{strings.Repeat("a", 64)},
+							retryLock: time.Minute, all: 1}, w.sink)
+					})
+				}()
+				await(t, func() error {
+					if len(w.sink.waits()) == 0 {
+						return errors.New("nobody says that it waits")
+					}
+					return nil
+				})
+				cancel()
+				<-over
+				got := w.sink.waits()[0]
+				if got.Locks[0].PID != c.pid || !strings.Contains(w.sink.text(), c.words) {
+					t.Errorf("it waits for %+v and says %q", got, w.sink.text())
+				}
+			})
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/restic-manager/restic-manager/location"
 	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/store/places"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -19,6 +21,9 @@ var (
 	ErrManyWays = errors.New("the address of the repository that snapshots are to be copied to has {host}, so it is one for each host")
 	ErrNoSecond = errors.New("there is no such repository to copy to")
 )
+
+// SharedError refuses a copy between two repositories that restic cannot have open at once.
+type SharedError = location.SharedError
 
 // ErrNothingToCopy refuses a copy of all of which our own rules have removed every copy.
 var ErrNothingToCopy = errors.New("every snapshot was copied there before, and removed there by its rules")
@@ -129,5 +134,33 @@ func (e *Engine) second(ctx context.Context, h store.Host, order Order) error {
 			return err
 		}
 	}
-	return e.Opens(ctx, h, order.Kind, id, h.ID)
+	if err := e.Opens(ctx, h, order.Kind, id, h.ID); err != nil {
+		return err
+	}
+	return e.together(ctx, h.ID, order, id)
+}
+
+// together returns a *location.SharedError if the host's restic cannot have both repositories of
+// an order open at once, with the credentials that they have. What cannot be read is found out
+// where it is needed.
+func (e *Engine) together(ctx context.Context, host topics.HostID, order Order, second topics.RepositoryID) error {
+	var addresses [2]location.Address
+	var logins [2]location.Login[topics.Secret]
+	for i, of := range []struct {
+		id    topics.RepositoryID
+		place topics.HostID
+	}{{order.Repository, cmp.Or(order.Place, host)}, {second, host}} {
+		r, a, err := e.at(ctx, of.id, of.place)
+		if errors.As(err, new(*store.UnreadableError)) || errors.As(err, new(*places.NameError)) || errors.Is(err, store.ErrNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		opened := access(r, a, host, order.Kind)
+		if addresses[i], err = location.Parse(opened.URL.Reveal()); err != nil {
+			return nil // it was typed before anybody looked
+		}
+		logins[i] = location.Login[topics.Secret]{Env: opened.Env, Files: opened.Files}
+	}
+	return location.Together(addresses[0], addresses[1], logins[0], logins[1])
 }

@@ -99,8 +99,8 @@ func (s *Service) Put(ctx context.Context, by string, repository topics.Reposito
 		return err
 	}
 	if len(wrong) == 0 {
-		if why := s.refuses(ctx, m); why != "" {
-			wrong.Say("host", why)
+		if err := s.refuses(ctx, m, wrong); err != nil {
+			return err
 		}
 	}
 	if err := wrong.Err(); err != nil {
@@ -183,14 +183,39 @@ func (s *Service) host(ctx context.Context, m *store.Mirror, in Input, wrong fie
 	return nil
 }
 
-// refuses says why a host cannot copy, "" if it can.
-func (s *Service) refuses(ctx context.Context, m store.Mirror) string {
-	err := s.Jobs.Permit(ctx, jobs.Order{Host: m.Host, Kind: topics.CopyJob, Repository: m.Repository,
-		Operation: topics.Operation{To: string(m.Target)}})
+// refuses says why a host cannot copy, at each place where there is something to copy.
+func (s *Service) refuses(ctx context.Context, m store.Mirror, wrong field.Errors) error {
+	at, err := s.places(ctx, m)
+	if err != nil {
+		return err
+	}
+	if len(at) == 0 { // nothing is there yet
+		at = []topics.HostID{""}
+	}
+	for _, place := range at {
+		o := jobs.Order{Host: m.Host, Kind: topics.CopyJob, Repository: m.Repository, Operation: topics.Operation{To: string(m.Target)}}
+		if place != m.Host {
+			o.Place = place
+		}
+		if err := s.Jobs.Permit(ctx, o); err != nil {
+			name := "host"
+			if errors.As(err, new(*jobs.SharedError)) {
+				name = "to"
+			}
+			wrong.Say(name, why(err))
+			return nil
+		}
+	}
+	return nil
+}
+
+// why says in sentences why a copy is not asked for.
+func why(err error) string {
 	var giving *jobs.GivingError
+	var shared *jobs.SharedError
 	switch {
-	case err == nil:
-		return ""
+	case errors.As(err, &shared):
+		return strings.ToUpper(shared.Error()[:1]) + shared.Error()[1:]
 	case errors.As(err, &giving):
 		return fmt.Sprintf("%s does not have the repository %s. Make it that one's keeper, or have it back up into it; or choose one that has "+
 			"both.", giving.Name, giving.Where())
@@ -310,8 +335,9 @@ func (s *Service) begin(ctx context.Context, m store.Mirror, slot int64, after t
 			return err
 		}
 		j, _, err := s.Jobs.AskAt(ctx, store.Plane, o)
-		if err != nil { // a person has to do something, which the mirror's lag tells; it is tried again at the next slot
+		if err != nil { // its queue is full, or a person has to do something, which the mirror's lag tells
 			s.Log.Warn("a copy into a mirror cannot be asked for", "repository", m.Repository, "host", m.Host, "place", place, "err", err)
+			m.Unasked = true
 			continue
 		}
 		m.RunJob, m.RunSlot = j.ID, slot
@@ -322,7 +348,13 @@ func (s *Service) begin(ctx context.Context, m store.Mirror, slot int64, after t
 		s.Changed(m.Host)
 		return nil
 	}
-	m.Served, m.Attempt, m.NextAttemptAt, m.RunJob = max(m.Served, slot), 0, 0, ""
+	m.RunJob = ""
+	if m.Unasked && m.Attempt < s.Timing.RetryMax { // the others are done, and are not copied again
+		m.Attempt++
+		m.Unasked, m.NextAttemptAt = false, s.Now().Add(schedule.Backoff(m.Attempt)).UnixMilli()
+		return s.Store.PutMirrorServed(ctx, m)
+	}
+	m.Served, m.Attempt, m.NextAttemptAt, m.Unasked = max(m.Served, slot), 0, 0, false
 	return s.Store.PutMirrorServed(ctx, m)
 }
 

@@ -3,11 +3,14 @@ package mirroring
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/topics"
@@ -18,9 +21,13 @@ type asking struct {
 	willing
 	s      *store.Store
 	orders []jobs.Order
+	full   map[topics.HostID]bool // places for which nobody can be asked
 }
 
 func (a *asking) AskAt(ctx context.Context, actor string, o jobs.Order) (job store.Job, fresh bool, err error) {
+	if a.full[cmp.Or(o.Place, o.Host)] {
+		return job, false, jobs.ErrQueueFull
+	}
 	a.orders = append(a.orders, o)
 	return a.s.Ask(ctx, actor, store.Job{ID: topics.JobID(topics.NewID(time.Now())), Host: o.Host, Kind: o.Kind, Repository: o.Repository,
 		Place: o.Place, Operation: store.JSON[topics.Operation]{V: &o.Operation}, NotAfter: 1 << 50})
@@ -81,6 +88,112 @@ func TestWhatIsAtEachPlaceIsCopied(t *testing.T) {
 		}
 		if m, err := s.Mirror(ctx, "each-00001"); err != nil || m.RunJob != "" || m.Served < now.Add(-time.Minute).UnixMilli() {
 			t.Errorf("%s: the slot is not served: %+v, %v", c.what, m, err)
+		}
+	}
+}
+
+// TestASlotThatCouldNotBeAskedForIsTriedAgain, at the place that is missing, after a while; the
+// others are not held up. In the end the next slot counts.
+func TestASlotThatCouldNotBeAskedForIsTriedAgain(t *testing.T) {
+	s, ctx := fleet(t), t.Context()
+	if err := s.AddRepository(ctx, "test", store.Repository{ID: "each-00001", Name: "each", Location: "rest:https://nas/each/{host}",
+		Keeper: "attic-0001"}, store.RepositoryAccess{URL: "rest:https://nas/each/{host}", Password: "correct horse"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []topics.HostID{"attic-0001", "barn-00001"} {
+		exec(t, s, `INSERT INTO places (repository, host, ready_at) VALUES ('each-00001', $1, 1)`, host)
+	}
+	a, now := &asking{s: s, full: map[topics.HostID]bool{"attic-0001": true}}, time.Now()
+	service := &Service{Store: s, Jobs: a, Online: func(topics.HostID) bool { return true }, Changed: func(...topics.HostID) {},
+		Log: slog.New(slog.DiscardHandler), Timing: DefaultTiming(), Now: func() time.Time { return now }}
+	if err := service.Put(ctx, "anna", "each-00001", Input{To: new("near-00001"), Cron: new("0 * * * *"), Zone: new("UTC")}); err != nil {
+		t.Fatal(err)
+	}
+	steps := func() {
+		t.Helper()
+		for range 4 {
+			if err := service.Step(ctx); err != nil {
+				t.Fatal(err)
+			}
+			exec(t, s, `UPDATE jobs SET state = 'succeeded', finished_at = 5 WHERE finished_at = 0`)
+		}
+	}
+	m, err := s.Mirror(ctx, "each-00001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := m.Served
+	now = now.Add(time.Hour)
+	steps()
+	m, err = s.Mirror(ctx, "each-00001")
+	if err != nil || len(a.orders) != 1 || a.orders[0].Place != "barn-00001" || m.Served > begun || m.Attempt != 1 ||
+		m.NextAttemptAt <= now.UnixMilli() {
+		t.Fatalf("one place could not be asked for: %+v, %+v, %v", a.orders, m, err)
+	}
+	clear(a.full)
+	steps()
+	if len(a.orders) != 1 {
+		t.Errorf("it is asked again at once: %+v", a.orders)
+	}
+	now = time.UnixMilli(m.NextAttemptAt)
+	steps()
+	if m, err = s.Mirror(ctx, "each-00001"); err != nil || m.Served <= begun || m.Attempt != 0 || m.Unasked ||
+		!slices.ContainsFunc(a.orders, func(o jobs.Order) bool { return o.Place == "" }) {
+		t.Errorf("after a while: %+v, %+v, %v", a.orders, m, err)
+	}
+	a.full["attic-0001"], a.full["barn-00001"] = true, true
+	begun = m.Served
+	for range 40 {
+		now = now.Add(2 * time.Hour)
+		steps()
+	}
+	if m, err = s.Mirror(ctx, "each-00001"); err != nil || m.Served <= begun {
+		t.Errorf("a slot that never could be asked for holds up those after it: %+v, %v", m, err)
+	}
+}
+
+// refusing is an engine that refuses what is asked.
+type refusing struct {
+	willing
+	at  topics.HostID
+	err error
+}
+
+func (r refusing) Permit(_ context.Context, o jobs.Order) error {
+	if cmp.Or(o.Place, o.Host) == r.at {
+		return r.err
+	}
+	return nil
+}
+
+// TestAMirrorThatCannotBeCopiedIsNotSet: its host may not read what is at one of the places, or
+// restic cannot have both repositories open.
+func TestAMirrorThatCannotBeCopiedIsNotSet(t *testing.T) {
+	s, ctx := fleet(t), t.Context()
+	if err := s.AddRepository(ctx, "test", store.Repository{ID: "each-00001", Name: "each", Location: "rest:https://nas/each/{host}"},
+		store.RepositoryAccess{URL: "rest:https://nas/each/{host}", Password: "correct horse"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []topics.HostID{"attic-0001", "barn-00001"} {
+		exec(t, s, `INSERT INTO places (repository, host, ready_at) VALUES ('each-00001', $1, 1)`, host)
+	}
+	for _, c := range []struct {
+		at    topics.HostID
+		err   error
+		field string
+		words string
+	}{
+		{"barn-00001", &jobs.GivingError{Name: "attic"}, "host", "attic does not have"},
+		{"attic-0001", &jobs.SharedError{Variable: "AWS_ACCESS_KEY_ID", Scheme: "s3"}, "to", "Restic has one AWS_ACCESS_KEY_ID for both"},
+	} {
+		service := &Service{Store: s, Jobs: refusing{at: c.at, err: c.err}, Changed: func(...topics.HostID) {}, Now: time.Now}
+		err := service.Put(ctx, "anna", "each-00001", Input{To: new("near-00001")})
+		var wrong field.Errors
+		if !errors.As(err, &wrong) || !strings.Contains(wrong[c.field], c.words) {
+			t.Errorf("%v at %s: %v", c.err, c.at, err)
+		}
+		if _, err := s.Mirror(ctx, "each-00001"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("it is set all the same: %v", err)
 		}
 	}
 }

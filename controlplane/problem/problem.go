@@ -319,6 +319,11 @@ func Of(err error) *Problem {
 		return &Problem{Kind: Conflict, Title: "The second repository is one for each host",
 			Say: "Its address has {host}, so it names no single place to copy to. Nothing was begun.",
 			Do:  "Choose a repository that is the same for all hosts.", Err: err}
+	case errors.As(err, new(*jobs.SharedError)):
+		return &Problem{Kind: Conflict, Title: "restic cannot open these two repositories at once",
+			Say: "It takes one " + sharedBy(err) + " for both, and they have different ones. Nothing was begun.",
+			Do: "Give both a credential that may read the one and write the other, or reach one of them another way, as by rclone with its " +
+				"own settings.", Err: err}
 	case errors.Is(err, jobs.ErrNothingToCopy):
 		return &Problem{Kind: Conflict, Title: "There is nothing to copy",
 			Say: "Every snapshot was copied there before, and removed there by the second repository's rules; a copy would undo that.",
@@ -420,4 +425,13 @@ func sentence(err, wrapped error) string {
 // rulesProblem says what is wrong with retention rules.
 func rulesProblem(err error) string {
 	return strings.ReplaceAll(sentence(err, retention.ErrRules), "\n", "; ") + "."
+}
+
+// sharedBy is the variable that two repositories cannot share.
+func sharedBy(err error) string {
+	var shared *jobs.SharedError
+	if errors.As(err, &shared) {
+		return shared.Variable
+	}
+	return "credential"
 }

@@ -28,10 +28,12 @@ type Mirror struct {
 	GoodJob       topics.JobID        `db:"good_job"`        // the last one that found all in the second repository
 	GoodAt        int64               `db:"good_at"`         // when that one ended; 0 is never
 	OtherCuts     bool                `db:"other_cuts"`      // the two repositories cut files at other places
+	Unasked       bool                `db:"unasked"`         // of the slot that is due, some place could not be asked for
 }
 
 const columns = `m.repository, m.target, m.host, m.cron, m.zone, m.since, m.served, m.attempt, m.next_attempt_at, m.run_job,
-	m.run_slot, m.job, m.good_job, m.good_at, m.other_cuts <> 0 AS other_cuts`
+	m.run_slot, m.job, m.good_job, m.good_at, m.other_cuts <> 0 AS other_cuts,
+	m.unasked <> 0 AS unasked`
 
 // living are the mirrors of which both repositories are in care.
 const living = ` FROM mirrors m JOIN repositories r ON r.id = m.repository AND r.removed_at = 0
@@ -57,7 +59,7 @@ func Put(ctx context.Context, tx sqlx.ExtContext, m Mirror) error {
 	_, err := sqlx.NamedExecContext(ctx, tx, `INSERT INTO mirrors (repository, target, host, cron, zone, since, served)
 		VALUES (:repository, :target, :host, :cron, :zone, :since, :served)
 		ON CONFLICT (repository) DO UPDATE SET host = excluded.host, cron = excluded.cron, zone = excluded.zone, served = excluded.served,
-			attempt = 0, next_attempt_at = 0,
+			attempt = 0, next_attempt_at = 0, unasked = 0,
 			run_job = '', run_slot = 0,
 			since = CASE WHEN target = excluded.target THEN since ELSE excluded.since END,
 			job = CASE WHEN target = excluded.target THEN job ELSE '' END,
@@ -77,7 +79,7 @@ func Drop(ctx context.Context, tx sqlx.ExecerContext, repository topics.Reposito
 // PutServed stores how far the slots of a mirror are served.
 func PutServed(ctx context.Context, tx sqlx.ExtContext, m Mirror) error {
 	_, err := sqlx.NamedExecContext(ctx, tx, `UPDATE mirrors SET served = :served, attempt = :attempt, next_attempt_at = :next_attempt_at,
-		run_job = :run_job, run_slot = :run_slot WHERE repository = :repository`, m)
+		run_job = :run_job, run_slot = :run_slot, unasked = :unasked WHERE repository = :repository`, m)
 	return err
 }
 
