@@ -18,7 +18,7 @@ func TestWhatTwoRepositoriesOfOneResticShare(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, a, b string
-		as, bs     Login
+		as, bs     login
 		variable   string
 	}{
 		{"two keys", "s3:https://s3.example/a", "s3:https://s3.other/b", s3("mine"), s3("yours"), "AWS_ACCESS_KEY_ID"},

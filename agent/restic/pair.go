@@ -138,7 +138,8 @@ func together(to, from Repository, v Version) (access, error) {
 			delete(s.Env, clientCert)
 		}
 	}
-	if err := location.Together(t.address, f.address, location.Login[topics.Secret]{Env: t.Env}, location.Login[topics.Secret]{Env: f.Env}); err != nil {
+	type login = location.Login[topics.Secret]
+	if err := location.Together(t.address, f.address, login{Env: t.Env}, login{Env: f.Env}); err != nil {
 		return access{}, err
 	}
 	a, err := t.access(v)
