@@ -107,3 +107,41 @@ func longestWait(t testing.TB, s *Store, do func() error) (longest time.Duration
 	}
 	return longest
 }
+
+// The first listing of a mirror of 20,000 snapshots that count, among a hundred repositories.
+func BenchmarkMirrorListed(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		s, g, second, list := mirrored(b, 20_000, 100)
+		var reports []topics.Report
+		for i := 0; i < len(list); i += 200 {
+			reports = append(reports, topics.Report{Snapshots: list[i : i+200]})
+		}
+		at := s.Now()
+		b.StartTimer()
+		ran(b, s, Job{Host: g.Host, Kind: topics.SnapshotsJob, Repository: second, QueuedAt: at}, at+500, whole(len(reports), len(list)),
+			reports...)
+	}
+}
+
+// mirrored has so many snapshots of a group, the copies of them that a listing of a second
+// repository has, and so many other repositories.
+func mirrored(t testing.TB, n, others int) (s *Store, g SourceGroup, second topics.RepositoryID, copies []topics.Snapshot) {
+	t.Helper()
+	s = open(t)
+	h := enrolled(t, s, "attic")
+	g, second = grouped(t, s, h), grouped(t, s, h).Repository
+	for range others {
+		grouped(t, s, h)
+	}
+	ids := nobodys(t, s, g.Repository, n, func(int) (string, string) { return "attic", `[]` })
+	if _, err := s.w.Exec(`UPDATE snapshots SET job = 'job ' || id, host = $1, source_group = $2, state = 'succeeded', ended_at = time,
+		begun_at = time, queued_at = time`, h.ID, g.ID); err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range ids {
+		copies = append(copies, topics.Snapshot{ID: id[32:] + id[:32], Original: id, Time: int64(1_000_000 + i*1000), Host: "attic",
+			Paths: []string{"/letters"}, Tree: id})
+	}
+	return s, g, second, copies
+}

@@ -51,7 +51,17 @@ func TestWhatAMirrorLacks(t *testing.T) {
 	add(second, "d", id("a"), "1", "", 1000) // its copy
 	add(second, "e", id("b"), "9", "", 2000) // says so, and holds something else
 	tx := s.w.MustBegin()
-	if _, _, err := snapshots.List(ctx, tx, snapshots.Listing{Job: "none", Repository: second, Host: g.Host, QueuedAt: 8, At: 9}); err != nil {
+	report := topics.Report{Job: "none", Part: 1}
+	for letter, of := range map[string][2]string{"d": {"a", "1"}, "e": {"b", "9"}} {
+		n := must(s.SnapshotByID(ctx, second, id(letter)))
+		report.Snapshots = append(report.Snapshots, topics.Snapshot{ID: n.ID, Time: n.Time, Host: n.Hostname, Paths: n.Paths, Username: "root",
+			Original: id(of[0]), Tree: id(of[1])})
+	}
+	if _, err := tx.Exec(`INSERT INTO job_reports (job, part, body) VALUES ('none', 1, $1)`, string(topics.Encode(report))); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := snapshots.List(ctx, tx, snapshots.Listing{Job: "none", Repository: second, Host: g.Host, QueuedAt: 8, At: 9,
+		Result: topics.Result{Parts: 1, Count: 2}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -84,6 +94,24 @@ func TestWhatAMirrorLacks(t *testing.T) {
 	}
 	if err := s.DropMirror(ctx, "anna", first); !errors.Is(err, ErrNotFound) {
 		t.Errorf("of none: %v", err)
+	}
+}
+
+// TestACopyIsKnownAmongManyRepositories: nobody said that one is copied into the other, and
+// what was copied counts from its first listing on.
+func TestACopyIsKnownAmongManyRepositories(t *testing.T) {
+	for _, others := range []int{1, 2 * snapshots.Few} {
+		s, g, second, copies := mirrored(t, 120, others)
+		copies[7].Tree = "another" // it says that it is one
+		ran(t, s, Job{Host: g.Host, Kind: topics.SnapshotsJob, Repository: second}, s.Now()+500, whole(1, len(copies)),
+			topics.Report{Snapshots: copies})
+		for i, c := range copies {
+			n := must(s.SnapshotByID(t.Context(), second, c.ID))
+			if i == 7 != n.Foreign() || i != 7 && (n.CopiedFrom != g.Repository || n.SourceGroup != g.ID || string(n.Job) != "job "+c.Original ||
+				n.EndedAt != c.Time || n.State != topics.Succeeded) {
+				t.Fatalf("among %d others, number %d is %+v", others, i, n)
+			}
+		}
 	}
 }
 

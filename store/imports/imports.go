@@ -17,6 +17,7 @@ import (
 	"github.com/restic-manager/restic-manager/store/column"
 	"github.com/restic-manager/restic-manager/store/drills"
 	"github.com/restic-manager/restic-manager/store/prepared"
+	"github.com/restic-manager/restic-manager/store/snapshots"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -193,7 +194,7 @@ func Step(ctx context.Context, tx *sqlx.Tx, id string, enough func() bool) (done
 		return false, err
 	}
 	many := prepared.In(tx)
-	to, err := targets(ctx, many, i.Repository)
+	to, err := snapshots.Targets(ctx, many, i.Repository)
 	if err != nil {
 		return false, err
 	}

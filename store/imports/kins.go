@@ -279,30 +279,12 @@ func fold(list []*foreignRow) {
 	}
 }
 
-// few is up to how many repositories each is looked through for what a snapshot was copied
-// from; of more, those alone that are known to be copied into the same one.
-const few = 20
-
-// sources lists the repositories that snapshots of one may have been copied from.
-func sources(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) (ids column.List, err error) {
-	return ids, sqlx.SelectContext(ctx, q, (*[]string)(&ids), `SELECT id FROM repositories WHERE id <> $1 AND (
-		id IN (SELECT repository FROM mirrors WHERE target = $1)
-		OR id IN (SELECT copied_from FROM snapshots WHERE repository = $1 AND copied_from <> '')
-		OR (SELECT count(*) FROM repositories) <= $2) ORDER BY id`, repository, few)
-}
-
-// targets lists the repositories that snapshots of one may have been copied into.
-func targets(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID) (ids column.List, err error) {
-	return ids, sqlx.SelectContext(ctx, q, (*[]string)(&ids), `SELECT id FROM repositories WHERE id <> $1 AND (
-		id IN (SELECT target FROM mirrors WHERE repository = $1) OR (SELECT count(*) FROM repositories) <= $2) ORDER BY id`, repository, few)
-}
-
 // alike is the condition that c is a copy of o. restic writes into a copy of which snapshot it
 // is; whoever can write to a repository can do so, too, so all else that a copy has in common
 // with that one must be the same. Two that were made of a third one are a copy of each other
 // only where one is mirrored to the other, or the other one counts.
-const alike = `o.copied_from = '' AND o.tree <> '' AND o.tree = c.tree AND o.time = c.time AND o.hostname = c.hostname AND o.paths = c.paths
-	AND (o.id = c.original OR o.job <> '' OR EXISTS (SELECT 1 FROM mirrors m WHERE m.repository = o.repository AND m.target = c.repository))`
+const alike = `o.copied_from = '' AND ` + snapshots.SameAs + ` AND (o.id = c.original OR o.job <> ''
+	OR EXISTS (SELECT 1 FROM mirrors m WHERE m.repository = o.repository AND m.target = c.repository))`
 
 // copies is the query for the copies of the snapshots $7 of the repository $6, in the
 // repositories $8, that are nobody's or were taken in by themselves. Both lists are JSON.
@@ -312,10 +294,16 @@ const copies = `SELECT c.rowid FROM json_each($7) i CROSS JOIN snapshots o ON o.
 
 // pair says of snapshots of a repository what they were copied from.
 func pair(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID, rows []foreignRow) error {
-	if !slices.ContainsFunc(rows, func(r foreignRow) bool { return r.Original != "" }) {
+	var originals []string
+	for _, r := range rows {
+		if r.Original != "" {
+			originals = append(originals, r.Original)
+		}
+	}
+	if len(originals) == 0 {
 		return nil
 	}
-	from, err := sources(ctx, q, repository)
+	from, err := snapshots.Sources(ctx, q, repository, originals)
 	if err != nil || len(from) == 0 {
 		return err
 	}

@@ -165,7 +165,15 @@ func (p places) see(list []topics.Snapshot, l Listing) error {
 			return err
 		}
 	}
-	_, err = p.tx.ExecContext(p.ctx, `UPDATE snapshots SET seen_at = $1, place = $2 WHERE repository = $3 AND +gone_at = 0
-		AND id IN (SELECT value FROM json_each($4)) AND (seen_at <> $1 OR place <> $2)`, l.At, place, l.Repository, all)
-	return err
+	if _, err = p.tx.ExecContext(p.ctx, `UPDATE snapshots SET seen_at = $1, place = $2 WHERE repository = $3 AND +gone_at = 0
+		AND id IN (SELECT value FROM json_each($4)) AND (seen_at <> $1 OR place <> $2)`, l.At, place, l.Repository, all); err != nil {
+		return err
+	}
+	var copies, originals []string
+	for _, t := range list {
+		if k, there := had[t.ID]; t.Original != "" && (!there || k.Job == "") {
+			copies, originals = append(copies, t.ID), append(originals, t.Original)
+		}
+	}
+	return p.adopt(copies, originals, false)
 }

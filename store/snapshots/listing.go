@@ -84,63 +84,30 @@ func List(ctx context.Context, tx *sqlx.Tx, l Listing) (whole bool, losses []Los
 		}
 	}
 	// Those that were made of another of ours, and by no job of ours so far.
-	var copies []string
-	if err := sqlx.SelectContext(ctx, tx, &copies, `SELECT c.id FROM snapshots c JOIN snapshots o ON o.repository = c.repository
+	var made []struct {
+		ID       string `db:"id"`
+		Original string `db:"original"`
+	}
+	if err := sqlx.SelectContext(ctx, tx, &made, `SELECT c.id, c.original FROM snapshots c JOIN snapshots o ON o.repository = c.repository
 		AND o.id = c.original WHERE c.repository = $1 AND c.gone_at = 0 AND c.original <> '' AND c.job = '' AND c.seen_at = $2
 		ORDER BY c.id`, l.Repository, l.At); err != nil {
 		return false, nil, err
 	}
-	if err := p.take(copies); err != nil {
+	var copies, originals []string
+	for _, m := range made {
+		copies, originals = append(copies, m.ID), append(originals, m.Original)
+	}
+	if err := p.take(slices.Clone(copies)); err != nil {
 		return false, nil, err
 	}
 	if err := p.settled(l); err != nil {
 		return false, nil, err
 	}
-	if err := p.adopt(l.At); err != nil {
+	if err := p.adopt(copies, originals, true); err != nil { // those that took no place
 		return false, nil, err
 	}
 	losses, err = p.losses(gone)
 	return true, losses, err
-}
-
-// adopt gives snapshots that were copied from another repository of ours the job, the host
-// and the source group of the one that they are copies of. Nobody can claim those by adding
-// to a repository: a copy has the same tree, time, paths and host name, and so the same
-// content, as the snapshot that a job of ours made.
-func (p places) adopt(seen int64) error {
-	const of = `(SELECT o.repository || '/' || o.id FROM repositories r JOIN snapshots o ON o.repository = r.id AND %s
-		WHERE r.id <> c.repository AND o.job <> '' AND o.copied_from = '' AND o.tree <> '' AND o.tree = c.tree AND o.time = c.time
-			AND o.hostname = c.hostname AND o.paths = c.paths LIMIT 1)`
-	var rows []struct {
-		ID string `db:"id"`
-		Of string `db:"of_id"`
-	}
-	if err := sqlx.SelectContext(p.ctx, p.tx, &rows, `SELECT * FROM (SELECT c.id, coalesce(`+fmt.Sprintf(of, `o.id = c.original`)+`,
-			`+fmt.Sprintf(of, `o.original = c.original AND o.original <> ''`)+`, '') AS of_id
-		FROM snapshots c WHERE c.repository = $1 AND c.gone_at = 0 AND c.original <> '' AND c.job = '' AND c.seen_at = $2)
-		WHERE of_id <> '' ORDER BY id`, p.repository, seen); err != nil {
-		return err
-	}
-	for _, row := range rows {
-		repository, id, _ := strings.Cut(row.Of, "/")
-		of, err := find(p.ctx, p.tx, topics.RepositoryID(repository), id)
-		if err != nil {
-			return err
-		}
-		c, err := find(p.ctx, p.tx, p.repository, row.ID)
-		if err != nil {
-			return err
-		}
-		c.by(of.made(), of.NotedAt)
-		if _, err := p.tx.Tx.NamedExecContext(p.ctx, setMade, c); err != nil {
-			return err
-		}
-		if _, err := p.tx.ExecContext(p.ctx, `UPDATE snapshots SET copied_from = $1, collapsed = $2 WHERE repository = $3 AND id = $4`,
-			repository, max(of.Collapsed, 0), p.repository, row.ID); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // unreadable reports whether a snapshot is among those that could not be read.
