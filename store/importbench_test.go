@@ -112,7 +112,7 @@ func longestWait(t testing.TB, s *Store, do func() error) (longest time.Duration
 func BenchmarkMirrorListed(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
-		s, g, second, list := mirrored(b, 20_000, 100)
+		s, g, second, list := manyCopies(b, 20_000, 100)
 		var reports []topics.Report
 		for i := 0; i < len(list); i += 200 {
 			reports = append(reports, topics.Report{Snapshots: list[i : i+200]})
@@ -124,9 +124,9 @@ func BenchmarkMirrorListed(b *testing.B) {
 	}
 }
 
-// mirrored has so many snapshots of a group, the copies of them that a listing of a second
+// manyCopies has so many snapshots of a group, the copies of them that a listing of a second
 // repository has, and so many other repositories.
-func mirrored(t testing.TB, n, others int) (s *Store, g SourceGroup, second topics.RepositoryID, copies []topics.Snapshot) {
+func manyCopies(t testing.TB, n, others int) (s *Store, g SourceGroup, second topics.RepositoryID, copies []topics.Snapshot) {
 	t.Helper()
 	s = open(t)
 	h := enrolled(t, s, "attic")

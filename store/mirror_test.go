@@ -101,7 +101,7 @@ func TestWhatAMirrorLacks(t *testing.T) {
 // what was copied counts from its first listing on.
 func TestACopyIsKnownAmongManyRepositories(t *testing.T) {
 	for _, others := range []int{1, 2 * snapshots.Few} {
-		s, g, second, copies := mirrored(t, 120, others)
+		s, g, second, copies := manyCopies(t, 120, others)
 		copies[7].Tree = "another" // it says that it is one
 		ran(t, s, Job{Host: g.Host, Kind: topics.SnapshotsJob, Repository: second}, s.Now()+500, whole(1, len(copies)),
 			topics.Report{Snapshots: copies})
