@@ -362,7 +362,15 @@ func TestARepositoryIsRepairedStepByStep(t *testing.T) {
 	if err != nil || len(packs) == 0 {
 		t.Fatalf("no packs: %v", err)
 	}
-	if err := os.Remove(packs[0]); err != nil {
+	size := func(path string) int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	data := slices.MaxFunc(packs, func(a, b string) int { return int(size(a) - size(b)) }) // without the tree nothing would be left
+	if err := os.Remove(data); err != nil {
 		t.Fatal(err)
 	}
 	b := NewBrowser(t, w.HTTP)
@@ -395,6 +403,76 @@ func TestARepositoryIsRepairedStepByStep(t *testing.T) {
 	b.Open(page)
 	b.AwaitText("#step-4", "See what is lost")
 	b.Inspect("repair-look")
+	if strings.HasPrefix(restic(t, vault, "version"), "restic 0.14") { // which repairs no snapshot, and is refused
+		w.MustStopCleanly()
+		return
+	}
+	before := snapshotIDs(t, vault)
+	w.AwaitState(step(4, "See what is lost"), "succeeded")
+	b.AwaitText("main", "photo.raw")
+	if after := snapshotIDs(t, vault); !slices.Equal(before, after) {
+		t.Errorf("a dry run made %v of %v", after, before)
+	}
+	b.Open(page)
+	b.AwaitText("#step-5", "Take it out for good")
+	b.Inspect("repair-lost")
+	w.AwaitState(step(5, "Take it out for good"), "succeeded")
+	if after := snapshotIDs(t, vault); len(after) != 1 || slices.Equal(before, after) {
+		t.Errorf("the repair made %v of %v", after, before)
+	}
+	b.Open(page)
+	b.AwaitText("#step-6", "Check")
+	w.AwaitState(step(6, "Check"), "succeeded")
+	b.Open(page)
+	b.AwaitText("main", "The last check found no errors")
+	b.Inspect("repair-done")
+	w.MustStopCleanly()
+}
+
+// TestFilesAreTakenOutOfSnapshotsByTheirPage: what would go is seen first, and where this restic
+// cannot do it, that is said.
+func TestFilesAreTakenOutOfSnapshotsByTheirPage(t *testing.T) {
+	w := NewWorld(t)
+	attic := w.StartAgent("attic", "--policy", "managed")
+	attic.Write("letters/1.txt", "dear reader")
+	attic.Write("letters/secret.key", "0xdeadbeef")
+	vault := attic.Group("letters")
+	w.AwaitState(attic.Backup("letters"), "succeeded")
+	before := snapshotIDs(t, vault)
+	b := NewBrowser(t, w.HTTP)
+	b.signIn(w)
+	page := "/repositories/" + vault.ID + "/change"
+	b.Open(page)
+	b.Fill("#rewrite-snapshots", before[0])
+	b.Fill("#rewrite-exclude", "*.key")
+	if strings.HasPrefix(restic(t, vault, "version"), "restic 0.14") {
+		b.Click("#files form button")
+		b.AwaitText("body", "restic 0.15 or newer")
+		b.Refused("/repositories/"+vault.ID+"/run", http.StatusConflict)
+		w.MustStopCleanly()
+		return
+	}
+	b.Click("#files form button")
+	b.AwaitPath("/jobs/")
+	w.AwaitState(strings.TrimPrefix(b.Path(), "/jobs/"), "succeeded")
+	b.AwaitText("main", "secret.key")
+	b.Inspect("job-rewrite")
+	if after := snapshotIDs(t, vault); !slices.Equal(before, after) {
+		t.Errorf("a dry run made %v of %v", after, before)
+	}
+	b.Open(page + "?dry_run=" + strings.TrimPrefix(b.Path(), "/jobs/"))
+	b.AwaitText("#seen", "Take them out for good")
+	b.Inspect("change-seen")
+	b.Click("#seen form button")
+	b.AwaitPath("/jobs/")
+	w.AwaitState(strings.TrimPrefix(b.Path(), "/jobs/"), "succeeded")
+	after := snapshotIDs(t, vault)
+	if len(after) != 1 || slices.Equal(before, after) {
+		t.Fatalf("it made %v of %v", after, before)
+	}
+	if held := restic(t, vault, "ls", after[0]); strings.Contains(held, "secret.key") || !strings.Contains(held, "1.txt") {
+		t.Errorf("it holds\n%s", held)
+	}
 	w.MustStopCleanly()
 }
 

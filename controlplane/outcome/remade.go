@@ -42,8 +42,15 @@ func remade(kind topics.JobKind, o topics.Operation, r topics.Result) (word, tex
 		text = "Repaired " + snapshotsOf(m.Changed+m.Removed) + ", without " + items + " that are lost"
 	}
 	if m.Removed > 0 {
-		left := map[bool]string{true: " would be removed", false: " removed"}[o.DryRun]
-		text += "; " + snapshotsOf(m.Removed) + left + ", since nothing would be left"
+		left := " would be removed"
+		if !o.DryRun {
+			left = map[bool]string{true: " was removed", false: " were removed"}[m.Removed == 1]
+		}
+		which := words.Number(uint64(m.Removed)) + " of them"
+		if m.Changed == 0 {
+			which = map[bool]string{true: "it", false: "all of them"}[m.Removed == 1]
+		}
+		text += "; " + which + left + ", since nothing would be left"
 	}
 	if kind == topics.RewriteJob && !o.DryRun {
 		text += "; prune frees the space"
