@@ -2798,7 +2798,7 @@ func MadeURL(url, wrong string) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 238, "<span class=\"c-dim\">made of the fields above; it is what restic gets as --repo</span>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 238, "<span class=\"c-dim\">made of the fields above; it is what restic gets as <span class=\"nowrap\">--repo</span></span>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

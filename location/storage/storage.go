@@ -135,7 +135,7 @@ var kinds = []Description{
 				Rare: true, Hint: aFile},
 			{Name: "GOOGLE_ACCESS_TOKEN", Label: "Access token", Optional: true, Secret: true, Rare: true},
 		}},
-	{SFTP, "SFTP", "The agent logs in with a key of its host; nothing is stored here.",
+	{SFTP, "SFTP", "The agent logs in with a key of its host, never with a password; nothing is stored here.",
 		[]Field{
 			{Name: User, Label: "User", Example: "backup", Optional: true},
 			{Name: Host, Label: "Server", Example: "nas.example.net", Hint: "Or a name from the ssh_config of the agent's user."},
