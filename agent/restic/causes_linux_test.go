@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/restic-manager/restic-manager/agent/process"
+	"github.com/restic-manager/restic-manager/since"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -50,7 +51,7 @@ func TestWhatAServerAnswersIsNamed(t *testing.T) {
 	w.repo.URL = topics.Secret("rest:" + server.URL + "/503 service unavailable/")
 	w.soon()
 	teapot := topics.CauseUnknown // nobody knows it
-	if w.b.Version.Minor >= 17 {
+	if w.b.Version.Has(since.Retries) {
 		teapot = topics.CauseUnreachable // and restic repeats until it is ended
 	}
 	ends := map[string]topics.Cause{"401": topics.CauseCredentials, "403": topics.CauseCredentials, "407": topics.CauseCredentials,

@@ -304,13 +304,12 @@ func TestAnIndexIsMadeAnew(t *testing.T) {
 		t.Errorf("it added %+v\n%s", e.Result.Repair, w.sink.text())
 	}
 	w.want(w.b.Check(t.Context(), w.place, w.repo, Check{ReadData: true}, w.sink), topics.Succeeded, topics.CauseNone)
-	if w.b.Version.Has(since.RepairPacks) {
-		return
-	}
-	for _, what := range []Ending{w.b.RepairPacks(t.Context(), w.place, w.repo, RepairPacks{IDs: []string{idA}}, w.sink),
-		w.b.RepairSnapshots(t.Context(), w.place, w.repo, RepairSnapshots{DryRun: true}, w.sink)} {
-		if what.State != topics.Failed || what.Cause != topics.CauseNoRestic {
-			t.Errorf("0.14 knows it: %+v", what)
+	refused := func(what Ending, first since.Feature) {
+		t.Helper()
+		if !w.b.Version.Has(first) && (what.State != topics.Failed || what.Cause != topics.CauseNoRestic) {
+			t.Errorf("restic %s knows it: %+v", w.b.Version, what)
 		}
 	}
+	refused(w.b.RepairPacks(t.Context(), w.place, w.repo, RepairPacks{IDs: []string{idA}}, w.sink), since.RepairPacks)
+	refused(w.b.RepairSnapshots(t.Context(), w.place, w.repo, RepairSnapshots{DryRun: true}, w.sink), since.RepairSnapshots)
 }
