@@ -189,3 +189,29 @@ func TestACopyOfSomeSnapshotsIsNotOfAll(t *testing.T) {
 		}
 	}
 }
+
+// TestACopyIsAJobOfBothRepositories where their locks are judged: it locks both.
+func TestACopyIsAJobOfBothRepositories(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	g := grouped(t, s, enrolled(t, s, "attic"))
+	second := topics.RepositoryID("mirror-0001")
+	for _, r := range []topics.RepositoryID{second, "third-00001"} {
+		if err := s.AddRepository(ctx, "test", Repository{ID: r, Name: string(r), Location: "rest:https://mirror/" + string(r)},
+			RepositoryAccess{URL: topics.Secret("rest:https://mirror/" + r), Password: "secret"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.w.ExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, other, state, cause, requested_by, queued_at,
+			started_at, finished_at, not_after)
+		VALUES ('copy-1', $1, 'copy', '', $2, $3, 'interrupted', 'killed', 'anna', 1, 2, 5, 1 << 50),
+			('copy-2', $1, 'copy', '', $2, $3, 'failed', 'locked', 'anna', 2, 3, 6, 1 << 50)`, g.Host, g.Repository, second))
+	for id, want := range map[topics.RepositoryID]bool{g.Repository: true, second: true, "third-00001": false} {
+		jobs, died, locked := must(s.JobsSince(ctx, id, 5)), must(s.DiedSince(ctx, id, 4)), must(s.LockedSince(ctx, id, 6))
+		if (len(jobs) == 2 && jobs[0].ID == "copy-2") != want || died != want || locked != want {
+			t.Errorf("%s: its jobs are %d, died %v, locked %v", id, len(jobs), died, locked)
+		}
+		if must(s.DiedSince(ctx, id, 6)) || must(s.LockedSince(ctx, id, 7)) {
+			t.Errorf("%s: what ended before counts", id)
+		}
+	}
+}

@@ -21,7 +21,7 @@ const (
 	Alive   Verdict = "alive"   // its process runs, or one of our jobs there has not ended
 	Dead    Verdict = "dead"    // it is ours, and its own host says that the process is gone
 	Unsure  Verdict = "unsure"  // its host is ours, but whether the process lives is not proven
-	Foreign Verdict = "foreign" // no host of ours has its name, or several do
+	Foreign Verdict = "foreign" // no host of ours has its name, or several do and it is no job's of theirs
 )
 
 // restic renews its locks every five minutes, and calls a lock stale that was not
@@ -45,23 +45,21 @@ type Holder struct {
 // alone. A lock is Dead if its own host looked and found no such process, and it is that of
 // a job of ours which has ended, or left it behind; or if it has not been renewed for
 // longer than restic itself waits.
+//
+// Several hosts may have one name: machines that were copied, or agents beside each other on one.
+// Then it is the number of the process that says whose a lock is: that of a job of one of them, and
+// of nobody else's. Any other one is Foreign, also if it is a bare restic's on the machine of one.
 func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) []Holder {
 	out := make([]Holder, len(locks))
 	for i, l := range locks {
 		h := Holder{Lock: l, OfJob: l.Job}
-		named, certain := 0, false
-		for _, host := range hosts {
-			if same, sure := topics.SameHost(host.Hostname, l.Hostname); same {
-				h.Owner = host
-				named++
-				certain = sure
-			}
-		}
-		if named != 1 {
-			h.Owner, h.Verdict = store.Host{}, Foreign
+		owner, alone, known := ownerOf(l, hosts, jobs)
+		if h.Owner = owner; !known {
+			h.Verdict = Foreign
 			out[i] = h
 			continue
 		}
+		_, certain := topics.SameHost(owner.Hostname, l.Hostname)
 		open, ours := false, l.Job != ""
 		for _, j := range jobs {
 			if j.Host != h.Owner.ID || j.Kind == topics.LocksJob || j.Kind == topics.UnlockJob || j.State == topics.Queued {
@@ -83,9 +81,9 @@ func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) 
 		}
 		ownLook := l.Alive.Valid && l.LookedBy == h.Owner.ID
 		switch {
-		case open, ownLook && l.Alive.Bool:
+		case open, l.Alive.Bool && (ownLook || l.Job != ""):
 			h.Verdict = Alive
-		case ownLook && certain && l.Time <= now && (ours || now-l.Time > stale.Milliseconds()):
+		case ownLook && certain && (alone || ours) && l.Time <= now && (ours || now-l.Time > stale.Milliseconds()):
 			h.Verdict = Dead
 		default:
 			h.Verdict = Unsure
@@ -93,6 +91,48 @@ func Judge(locks []store.Lock, hosts []store.Host, jobs []store.Job, now int64) 
 		out[i] = h
 	}
 	return out
+}
+
+// ownerOf returns the host whose lock it is by its hostname, and whether that is known. alone is
+// that no other host has the name. If several have it, it is the one of which a job had a process of
+// the lock's number, or left it behind, unless a job of another may have had that, too.
+func ownerOf(l store.Lock, hosts []store.Host, jobs []store.Job) (owner store.Host, alone, known bool) {
+	var named []store.Host
+	for _, host := range hosts {
+		if same, _ := topics.SameHost(host.Hostname, l.Hostname); same {
+			named = append(named, host)
+		}
+	}
+	if len(named) < 2 {
+		if len(named) == 0 {
+			return owner, false, false
+		}
+		return named[0], true, true
+	}
+	others := 0 // of which a job may have had that process, as far as their agents tell
+	for _, host := range named {
+		// A process that is gone is known as a job's by the agent alone that ran it.
+		its, may := l.Job != "" && l.LookedBy == host.ID && l.Alive.Valid && !l.Alive.Bool, false
+		for _, j := range jobs {
+			if j.Host != host.ID || j.Kind == topics.LocksJob || j.Kind == topics.UnlockJob || j.State == topics.Queued {
+				continue
+			}
+			made, sure := made(j, l)
+			its, may = its || made && sure || j.ID == l.Job, may || made && !sure
+		}
+		if its {
+			owner, known = host, !known
+		} else if may {
+			others++
+		}
+		if its && !known {
+			return store.Host{}, false, false
+		}
+	}
+	if !known || others > 0 {
+		return store.Host{}, false, false
+	}
+	return owner, false, true
 }
 
 // made reports whether a lock is that of a restic of a job, and whether that is sure.
@@ -213,7 +253,7 @@ func (e *Engine) blocked(ctx context.Context, id topics.RepositoryID) (before in
 		if j.Repository == id && j.Kind.Exclusive() && j.State == topics.Queued {
 			return j.QueuedAt - 1, true, nil
 		}
-		if p, ok := e.Hub.Progress(j.ID); ok && j.Repository == id {
+		if p, ok := e.Hub.Progress(j.ID); ok && (j.Repository == id || j.Other == id) {
 			waits = waits || p.Waits != nil
 		}
 	}
@@ -249,25 +289,35 @@ func (e *Engine) waits(ctx context.Context, id topics.JobID, w topics.LockWait) 
 	if err != nil {
 		return err
 	}
-	r, err := e.Store.Repository(ctx, j.Repository)
-	if err != nil {
-		return err
-	}
 	holders, err := Waited(ctx, e.Store, j, w)
 	if err != nil {
 		return err
 	}
-	for _, h := range holders {
-		place, reaches := lockAt(r, h.Lock, h.Owner.ID)
-		if h.Owner.ID == "" || h.Owner.ID == j.Host || h.Verdict == Alive || !reaches || !h.Owner.Permits.V.Allows(topics.LocksJob) ||
-			!e.Presence.Reachable(h.Owner.ID) {
-			continue
-		}
-		if err := e.own(ctx, h.Owner.ID, topics.LocksJob, r.ID, place, 0); err != nil {
+	for _, id := range locksOf(j) { // in which of two it is, nobody says
+		r, err := e.Store.Repository(ctx, id)
+		if err != nil {
 			return err
+		}
+		for _, h := range holders {
+			place, reaches := lockAt(r, h.Lock, h.Owner.ID)
+			if h.Owner.ID == "" || h.Owner.ID == j.Host || h.Verdict == Alive || !reaches || !h.Owner.Permits.V.Allows(topics.LocksJob) ||
+				!e.Presence.Reachable(h.Owner.ID) {
+				continue
+			}
+			if err := e.own(ctx, h.Owner.ID, topics.LocksJob, r.ID, place, 0); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// locksOf are the repositories that a job locks.
+func locksOf(j store.Job) []topics.RepositoryID {
+	if j.Other == "" {
+		return []topics.RepositoryID{j.Repository}
+	}
+	return []topics.RepositoryID{j.Repository, j.Other}
 }
 
 // HolderWords says in a sentence or two who has a lock, and what becomes of it. renewed is how
@@ -315,9 +365,13 @@ func Waited(ctx context.Context, s *store.Store, j store.Job, w topics.LockWait)
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := s.JobsSince(ctx, j.Repository, first-skew.Milliseconds())
-	if err != nil {
-		return nil, err
+	var jobs []store.Job
+	for _, id := range locksOf(j) {
+		some, err := s.JobsSince(ctx, id, first-skew.Milliseconds())
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, some...)
 	}
 	jobs = slices.DeleteFunc(jobs, func(other store.Job) bool { return other.ID == j.ID }) // it has none of them
 	return Judge(locks, hosts, jobs, s.Now()), nil

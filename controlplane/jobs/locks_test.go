@@ -75,6 +75,60 @@ func TestWhoHoldsALock(t *testing.T) {
 	}
 }
 
+// TestWhoHoldsALockOfSeveralHostsOfOneName: the job whose process it is says whose it is. What is
+// nobody's job's, or may be that of two, is another's, and is never removed without asking.
+func TestWhoHoldsALockOfSeveralHostsOfOneName(t *testing.T) {
+	const now = int64(1_000_000_000)
+	minute := time.Minute.Milliseconds()
+	hosts := []store.Host{{ID: "attic-0001", Hostname: "debian"}, {ID: "barn-00001", Hostname: "debian"},
+		{ID: "cellar-0001", Hostname: "cellar"}}
+	job := func(id topics.JobID, host topics.HostID, finished int64, pids ...int) store.Job {
+		j := store.Job{ID: id, Host: host, Kind: topics.BackupJob, State: topics.Running, StartedAt: now - 20*minute, FinishedAt: finished}
+		if finished > 0 {
+			j.State = topics.Interrupted
+		}
+		if pids != nil {
+			j.PIDs.V = &pids
+		}
+		return j
+	}
+	lock := func(by topics.HostID, alive bool, of topics.JobID) store.Lock {
+		return store.Lock{ID: "l", Time: now - 10*minute, Hostname: "debian", LookedBy: by, PID: 41, Job: of,
+			Alive: sql.NullBool{Bool: alive, Valid: true}}
+	}
+	ended := now - 9*minute
+	for _, c := range []struct {
+		name string
+		lock store.Lock
+		jobs []store.Job
+		want Verdict
+		host topics.HostID
+		of   topics.JobID
+	}{
+		{"the job of one runs", lock("attic-0001", true, ""), []store.Job{job("j", "attic-0001", 0, 41)}, Alive, "attic-0001", "j"},
+		{"the same, and the other looked", lock("barn-00001", false, ""), []store.Job{job("j", "attic-0001", 0, 41)}, Alive, "attic-0001", "j"},
+		{"it died, and its host looked", lock("attic-0001", false, ""), []store.Job{job("j", "attic-0001", ended, 41)}, Dead, "attic-0001", "j"},
+		{"it died, and the other looked", lock("barn-00001", false, ""), []store.Job{job("j", "attic-0001", ended, 41)}, Unsure, "attic-0001",
+			"j"},
+		{"jobs of both run beside each other", lock("attic-0001", true, ""), []store.Job{job("j", "attic-0001", 0, 40),
+			job("k", "barn-00001", 0, 41)}, Alive, "barn-00001", "k"},
+		{"jobs of both had a process of that number", lock("attic-0001", false, ""), []store.Job{job("j", "attic-0001", ended, 41),
+			job("k", "barn-00001", 0, 41)}, Foreign, "", ""},
+		{"the other's agent tells no numbers", lock("attic-0001", false, ""), []store.Job{job("j", "attic-0001", ended, 41),
+			job("k", "barn-00001", 0)}, Foreign, "", ""},
+		{"it is no job's", lock("attic-0001", false, ""), []store.Job{job("j", "attic-0001", ended, 40)}, Foreign, "", ""},
+		{"nobody's job ran", lock("attic-0001", false, ""), nil, Foreign, "", ""},
+		{"its agent knew the process", lock("attic-0001", false, "j"), nil, Dead, "attic-0001", "j"},
+		{"another agent sees whose process it is", lock("attic-0001", true, "k"), []store.Job{job("k", "barn-00001", ended)}, Alive,
+			"barn-00001", "k"},
+	} {
+		got := Judge([]store.Lock{c.lock}, hosts, c.jobs, now)[0]
+		if got.Verdict != c.want || got.Owner.ID != c.host || got.OfJob != c.of {
+			t.Errorf("%s: %s of %q on %q, want %s of %q on %q", c.name, got.Verdict, got.OfJob, got.Owner.ID, c.want, c.of, c.host)
+		}
+	}
+}
+
 // TestALockIsAJobsByItsProcess: a bare restic beside a job of ours is not the job's, however
 // close the two are in time; where an agent tells no numbers, the time decides.
 func TestALockIsAJobsByItsProcess(t *testing.T) {

@@ -117,7 +117,7 @@ func Of(ctx context.Context, q sqlx.QueryerContext, ids ...topics.RepositoryID) 
 	for _, l := range read[Lock](&r, `SELECT repository, time, exclusive, hostname, coalesce(alive, 1) = 0 AS dead,
 		coalesce(alive, 0) <> 0 OR EXISTS (SELECT 1 FROM jobs j JOIN hosts h ON h.id = j.host AND h.removed_at = 0
 			WHERE j.finished_at = 0 AND j.state <> 'queued'
-			AND j.repository = repository_locks.repository AND j.kind NOT IN ('locks', 'unlock')
+			AND repository_locks.repository IN (j.repository, j.other) AND j.kind NOT IN ('locks', 'unlock')
 			AND lower(h.hostname) = lower(repository_locks.hostname)) AS alive
 		FROM repository_locks WHERE true`, `repository`, `ORDER BY time, id`) {
 		if f := at[l.Repository]; f != nil {
