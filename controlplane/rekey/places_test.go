@@ -133,3 +133,56 @@ func TestAPatientChangeKeepsItsOwnKeys(t *testing.T) {
 	remove("while the old key stays for a copy", "aaaaattic", ErrGoing)
 	remove("while the old key stays for a copy", "ddddattic", ErrNoKey)
 }
+
+// TestARetiredHostIsNotWaitedFor: its place is in the way of a change until somebody goes on
+// without it; while it is connected it does the work.
+func TestARetiredHostIsNotWaitedFor(t *testing.T) {
+	s, _, service := placed(t)
+	ctx := t.Context()
+	connected := map[topics.HostID]bool{"attic": true, "cellar": true}
+	service.Online = func(h topics.HostID) bool { return connected[h] }
+	if err := s.SlotStep(ctx, func(tx store.Slots) error {
+		ctx, x := tx.Tx()
+		_, err := x.ExecContext(ctx, `UPDATE hosts SET retired_at = 1 WHERE id = 'barn'`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := service.Begin(ctx, "anna", vault, Input{}); err != nil {
+		t.Fatal(err)
+	}
+	stuck := func() (at topics.HostID, why string) {
+		t.Helper()
+		st, err := service.Last(ctx, vault)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range st.Places {
+			if said := st.Stuck(p); said != "" {
+				at, why = at+p.Host, said
+			}
+		}
+		return at, why
+	}
+	if at, why := stuck(); at != "barn" || why != "barn is retired, and not connected." {
+		t.Errorf("%s is in the way: %s", at, why)
+	}
+	connected["barn"] = true
+	if at, why := stuck(); at != "" {
+		t.Errorf("%s is in the way: %s", at, why)
+	}
+	connected["barn"], connected["attic"] = false, false
+	if at, why := stuck(); at != "atticbarn" || why == "" {
+		t.Errorf("%s is in the way: %s", at, why)
+	}
+	if err := service.GoOn(ctx, "anna", vault, Without{Places: []topics.HostID{"barn"}}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.AuditEntries(ctx, store.AuditFilter{Action: "repository.password_waived"}, 10)
+	if err != nil || len(list) != 1 || list[0].Detail != "without the place of barn (barn is retired, and not connected)" {
+		t.Errorf("the audit log says %+v, %v", list, err)
+	}
+	if err := service.GoOn(ctx, "anna", vault, Without{Places: []topics.HostID{"cellar"}}); !errors.Is(err, ErrNone) {
+		t.Errorf("of a place that is worked at: %v", err)
+	}
+}

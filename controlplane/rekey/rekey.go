@@ -246,7 +246,7 @@ func (s *Service) worker(ctx context.Context, r store.Repository, place topics.H
 	why, spare := "", topics.HostID("")
 	for _, id := range who {
 		h, err := s.Store.Host(ctx, id)
-		if errors.Is(err, store.ErrNotFound) || err == nil && h.RevokedAt+h.RemovedAt+h.RetiredAt > 0 {
+		if errors.Is(err, store.ErrNotFound) || err == nil && h.RevokedAt+h.RemovedAt > 0 {
 			continue
 		} else if err != nil {
 			return Worker{}, err
@@ -261,6 +261,10 @@ func (s *Service) worker(ctx context.Context, r store.Repository, place topics.H
 		}
 		if s.Online == nil || s.Online(id) {
 			return Worker{Host: id}, nil
+		}
+		if h.RetiredAt > 0 { // nothing is expected of it
+			why = h.Name + " is retired, and not connected."
+			continue
 		}
 		if spare == "" {
 			spare = id

@@ -217,7 +217,7 @@ func settle(l Look, p passwords.Place, j store.Job, known bool) passwords.Place 
 		}
 	}
 	wait, most := l.Retry<<min(p.Attempts, 12), mostRetry
-	if p.Left() {
+	if p.Left() || l.Ended() {
 		most = leftRetry // nobody waits for it
 	}
 	p.Attempts++
