@@ -285,7 +285,8 @@ func (x *examination) rest(ctx context.Context) {
 		return
 	}
 	if b, _, err := s.ask(ctx, http.MethodGet, keysFolder+"/"); code == http.StatusOK && err == nil && isPage(b) {
-		x.ends(other(topics.CauseUnreachable, "A web page answers, and not a REST server for restic: a proxy in front of it may want a login. Look at "+
+		x.ends(other(topics.CauseUnreachable, "A web page answers, and not a REST server for restic: a proxy in front of it may want a login. "+
+			"Look at "+
 			"address and path."))
 		return
 	}

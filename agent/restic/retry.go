@@ -309,7 +309,8 @@ func refuses(subject, why string, in bounds) (cause topics.Cause, certain bool) 
 			return cause, false
 		}
 	}
-	return cause, cause != topics.CausePermission && !slices.ContainsFunc(codes, func(c string) bool { return c[0] == '4' && c != "404" || c == "501" })
+	passes := slices.ContainsFunc(codes, func(c string) bool { return c[0] == '4' && c != "404" || c == "501" })
+	return cause, cause != topics.CausePermission && !passes
 }
 
 // doubtful are words of refusals that a moment may cause.

@@ -23,11 +23,15 @@ func TestWhatARowSaysBesides(t *testing.T) {
 		group topics.SourceGroupID
 		want  string
 	}{
-		"nothing":        {imports.Kin{List: of(plain, 2)}, "g", "Same."},
-		"one copy":       {imports.Kin{List: of(copied, 1), From: []topics.RepositoryID{"a"}}, "g", "Same. 1 is a copy of snapshots in attic-vault"},
-		"copies":         {imports.Kin{List: of(copied, 2), From: []topics.RepositoryID{"a", "b"}}, "g", "2 are copies of snapshots in attic-vault, barn-vault"},
-		"what counts":    {imports.Kin{Counted: 3, From: []topics.RepositoryID{"a"}}, "", "They are copies of snapshots in attic-vault that count there"},
-		"some count":     {imports.Kin{List: of(plain, 1), Counted: 3, From: []topics.RepositoryID{"a"}}, "g", "3 are copies besides of what counts in attic-vault"},
+		"nothing": {imports.Kin{List: of(plain, 2)}, "g", "Same."},
+		"one copy": {imports.Kin{List: of(copied, 1), From: []topics.RepositoryID{"a"}}, "g",
+			"Same. 1 is a copy of snapshots in attic-vault"},
+		"copies": {imports.Kin{List: of(copied, 2), From: []topics.RepositoryID{"a", "b"}}, "g",
+			"2 are copies of snapshots in attic-vault, barn-vault"},
+		"what counts": {imports.Kin{Counted: 3, From: []topics.RepositoryID{"a"}}, "",
+			"They are copies of snapshots in attic-vault that count there"},
+		"some count": {imports.Kin{List: of(plain, 1), Counted: 3, From: []topics.RepositoryID{"a"}}, "g",
+			"3 are copies besides of what counts in attic-vault"},
 		"the future":     {imports.Kin{Ahead: 2}, "", "made in the future"},
 		"some backdated": {imports.Kin{List: append(of(plain, 1), back)}, "g", "1 came after a listing that had them not"},
 	} {

@@ -54,7 +54,8 @@ const (
 )
 
 // nuancesInOrder lists all, those first that are told by more.
-var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, tooLarge, notTaken, clockWrong, dailyCap,
+var nuancesInOrder = []topics.Cause{sshMissing, rcloneMissing, noRemote, configLocked, sshSetUp, sftpOff, tooLarge, notTaken, clockWrong,
+	dailyCap,
 	namesGone, pageAnswered, shareGone, serverBusy, farPermission, memoryGone, neverThere, noSnapshot, ownersLost, targetClosed,
 	shadowRights, shadowVolume, shadowService, heldOpen}
 
@@ -147,7 +148,8 @@ var nuances = map[topics.Cause]nuance{
 				thenAgain,
 			},
 		}},
-	tooLarge: {topics.CauseUsage, []string{"413 request entity too large", "413 payload too large", "413 content too large", "(413)"}, Explanation{
+	tooLarge: {topics.CauseUsage, []string{"413 request entity too large", "413 payload too large", "413 content too large",
+		"(413)"}, Explanation{
 		Cause:  "A proxy in front of the repository's server takes no request of this size",
 		Effect: "The snapshot was not written. Snapshots made before are untouched.",
 		Remedies: []Remedy{
@@ -157,7 +159,8 @@ var nuances = map[topics.Cause]nuance{
 			thenAgain,
 		},
 	}},
-	notTaken: {topics.CauseUsage, []string{"400 bad request", "405 method not allowed", "405 not allowed", "501 not implemented", "421 misdirected request"},
+	notTaken: {topics.CauseUsage, []string{"400 bad request", "405 method not allowed", "405 not allowed", "501 not implemented",
+		"421 misdirected request"},
 		Explanation{
 			Cause:  "Whoever answers at the repository's address does not take restic's requests",
 			Effect: nothingSaved,
@@ -236,7 +239,8 @@ var nuances = map[topics.Cause]nuance{
 			thenAgain,
 		},
 	}},
-	pageAnswered: {topics.CauseUnreachable, []string{"invalid character '<'", "<html", "<!doctype", "text/html", "a web page answers"}, Explanation{
+	pageAnswered: {topics.CauseUnreachable, []string{"invalid character '<'", "<html", "<!doctype", "text/html",
+		"a web page answers"}, Explanation{
 		Cause:  "Something else answered in the place of the repository's server",
 		Effect: nothingSaved,
 		Remedies: []Remedy{

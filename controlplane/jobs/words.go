@@ -170,7 +170,8 @@ var explanations = map[topics.Cause]Explanation{
 				"user of the repository's address on the server, or into the provider's page for keys.", Cure: CureSSH},
 			{Text: "Compare the user in the repository's address: ssh logs in as the agent's own user if none is named.", Cure: CureRepository},
 			{Text: "If the log says that a private key cannot be loaded or that others can read it, let the agent's user alone read it."},
-			{Text: "A private key with a passphrase is not tried, and neither is a password of SSH: nobody is there to type them. Use a key without " +
+			{Text: "A private key with a passphrase is not tried, and neither is a password of SSH: nobody is there to type them. " +
+				"Use a key without " +
 				"a passphrase, such as the agent's own."},
 			thenAgain,
 		},

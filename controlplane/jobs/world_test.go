@@ -200,7 +200,8 @@ func (w *world) connect() {
 	w.publish(topics.KindBirth, "", topics.Encode(topics.Birth{Session: w.session, Protocol: topics.Protocol,
 		MAC: w.channel.Sign(name, w.session.Signed(topics.Born))}), false)
 	welcome := received(w, topics.KindWelcome, func(v topics.Welcome) bool { return v.Session == w.session })
-	w.step(protocol.Welcomed{Received: welcome.Received, Session: w.session, Facts: topics.Facts{Hostname: "attic", Restic: "0.14.0", Can: w.can}})
+	w.step(protocol.Welcomed{Received: welcome.Received, Session: w.session,
+		Facts: topics.Facts{Hostname: "attic", Restic: "0.14.0", Can: w.can}})
 	w.await("the host to be reachable", func() bool { return w.engine.Presence.Reachable(w.host.ID) })
 }
 
