@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/controlplane/field"
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
 	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/passwords"
@@ -132,6 +133,48 @@ func TestAPatientChangeKeepsItsOwnKeys(t *testing.T) {
 	remove("while the old key stays for a copy", "ccccattic", nil)
 	remove("while the old key stays for a copy", "aaaaattic", ErrGoing)
 	remove("while the old key stays for a copy", "ddddattic", ErrNoKey)
+}
+
+// TestAPasswordThatStillGoesSomewhereIsNotTakenAgain: a change that has ended without a place
+// removes the former password's keys there later, also once that would be the one in use.
+func TestAPasswordThatStillGoesSomewhereIsNotTakenAgain(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		left    topics.HostID // without whose place it went on; "" is none
+		refused bool
+	}{{"one place is left", "barn", true}, {"it has been everywhere", "", false}} {
+		s, _, service := placed(t)
+		ctx := t.Context()
+		first, second := topics.Secret("the first one"), topics.Secret("the second one")
+		b, err := service.Begin(ctx, "anna", vault, Input{Password: &second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.StepPassword(ctx, b.ID, func(l store.PasswordLook) (store.PasswordStep, error) {
+			step := store.PasswordStep{Change: l.Change, Switch: true}
+			step.Change.State, step.Change.EndedAt = passwords.Done, 2
+			for i, p := range l.Places {
+				if p.Host == c.left {
+					l.Places[i].LeftBy, l.Places[i].LeftAt = "anna", 1
+					continue
+				}
+				l.Places[i].AddedAt, l.Places[i].KeyID, l.Places[i].RemovedAt = 1, "bbbb"+string(p.Host), 2
+			}
+			step.Places = l.Places
+			return step, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = service.Begin(ctx, "anna", vault, Input{Password: &first})
+		if wrong := field.Errors(nil); errors.As(err, &wrong) != c.refused || c.refused && wrong["password"] == "" || !c.refused && err != nil {
+			t.Errorf("%s: back to the first one: %v", c.what, err)
+		}
+		if third := topics.Secret("a third one"); c.refused {
+			if _, err := service.Begin(ctx, "anna", vault, Input{Password: &third}); err != nil {
+				t.Errorf("%s: another: %v", c.what, err)
+			}
+		}
+	}
 }
 
 // TestARetiredHostIsNotWaitedFor: its place is in the way of a change until somebody goes on

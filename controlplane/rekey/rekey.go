@@ -345,25 +345,36 @@ func (s *Service) Begin(ctx context.Context, by string, id topics.RepositoryID, 
 	return b, err
 }
 
-// going refuses a password whose keys an earlier change is just removing: it opens now, and
-// after a moment it does not.
+// going refuses a password whose keys an earlier change is just removing, or removes as soon as
+// somebody reaches a place that it has not been through: it opens now, and later it does not.
 func (s *Service) going(ctx context.Context, id topics.RepositoryID, p topics.Secret) error {
 	list, err := s.Store.Passwords(ctx, id)
 	if err != nil {
 		return err
 	}
 	for _, c := range list {
-		if c.Ended() {
+		if c.Former == "" || c.State != passwords.Removing && !c.Ended() {
 			continue
 		}
 		was, err := s.Store.KeyPassword(ctx, id, c.Former)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
+			continue
 		case err != nil:
 			return err
-		case was == p && c.State == passwords.Removing:
+		case was != p:
+			continue
+		case !c.Ended():
 			return field.Errors{"password": "The keys of this password are just being removed, by the change before. Choose another one, or wait " +
 				"until that is over."}
+		}
+		l, err := s.Store.LookPassword(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if l.Unseen || !all(l.Places, func(p passwords.Place) bool { return p.RemovedAt > 0 }) {
+			return field.Errors{"password": "An earlier change went on without some place, and removes the keys of this password there as soon as " +
+				"somebody reaches it. Choose another one."}
 		}
 	}
 	return nil
