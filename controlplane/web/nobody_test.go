@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/restic-manager/restic-manager/store"
+	"github.com/restic-manager/restic-manager/topics"
 )
 
 // TestAPostWithNothingToSayNeedsNoBody, of all operations: if nothing has to be in the body,
@@ -69,4 +70,26 @@ func TestAPostWithNothingToSayNeedsNoBody(t *testing.T) {
 		t.Errorf("%d need no body, %d do", spared, needed)
 	}
 	t.Logf("%d need no body, %d do", spared, needed)
+}
+
+// TestAPasswordIsChangedWithoutABody: one is made, and told in the answer.
+func TestAPasswordIsChangedWithoutABody(t *testing.T) {
+	w := newWorld(t)
+	admin := w.program(store.Admin)
+	id := topics.RepositoryID("vault-0001")
+	if err := w.store.AddRepository(t.Context(), "test", store.Repository{ID: id, Name: "vault", Location: "rest:https://nas/vault"},
+		store.RepositoryAccess{URL: "rest:https://nas/vault", Password: "the first one"}); err != nil {
+		t.Fatal(err)
+	}
+	var said struct{ State, Password string }
+	r := admin.do("POST", "/api/repositories/vault-0001/password", nil)
+	if r.json(t, &said); r.StatusCode != 202 || said.State != "adding" || len(said.Password) < 20 {
+		t.Errorf("%s: %+v", r.Status, said)
+	}
+	if r := admin.do("POST", "/api/repositories/vault-0001/password/go-on", nil); r.StatusCode != 409 {
+		t.Errorf("to go on where nothing is waited for: %s %.200s", r.Status, r.text)
+	}
+	if r := admin.do("POST", "/api/repositories/vault-0001/password/former", map[string]any{"place": "attic"}); r.StatusCode != 409 {
+		t.Errorf("the password of a place that was not left: %s %.200s", r.Status, r.text)
+	}
 }
