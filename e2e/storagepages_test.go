@@ -487,7 +487,7 @@ func TestSnapshotsAreTaggedByTheirPage(t *testing.T) {
 	b.signIn(w)
 	page := "/repositories/" + vault.ID + "/change"
 	b.Open(page)
-	b.Press("letters")
+	b.Press("attic · letters")
 	b.AwaitPath(page)
 	if got := Eval[string](b, `document.querySelector("#tag-snapshots").value`); got != snapshotIDs(t, vault)[0] {
 		t.Errorf("chosen are %q, want the only snapshot", got)
@@ -503,7 +503,7 @@ func TestSnapshotsAreTaggedByTheirPage(t *testing.T) {
 		t.Errorf("restic finds %s", got)
 	}
 	b.Open(page)
-	b.Press("letters")
+	b.Press("attic · letters")
 	b.AwaitText("#tags", "They have")
 	b.AwaitText("#tags", "year-end")
 	w.MustStopCleanly()
