@@ -130,6 +130,11 @@ func TestDrillsBeginWhenTheyAreDueAndOnce(t *testing.T) {
 	expect("it is away", nil)
 	w.away[attic] = false
 	expect("it is back", map[topics.HostID]int{attic: 2})
+	day()
+	w.asked.err = fmt.Errorf("attic: %w", jobs.ErrQueueFull)
+	expect("its queue is full", nil)
+	w.asked.err = nil
+	expect("there is room again", map[topics.HostID]int{attic: 2})
 
 	w.plan(t, drills.OfTag, "site=berlin", daily)
 	w.plan(t, drills.OfFleet, "", Input{Cron: daily.Cron, Enabled: on})

@@ -2,6 +2,7 @@ package drills
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/jobs"
@@ -54,6 +55,10 @@ func (s *Service) Due(ctx context.Context) error {
 			continue
 		}
 		asked, _, err := s.Ask(ctx, jobs.Actor{Name: store.Plane, Role: store.Admin}, jobs.Request{Host: h.ID})
+		if errors.Is(err, jobs.ErrQueueFull) && len(asked) == 0 { // it passes, and the slot is not served by it
+			s.Log.Debug("a drill that is due waits for room in its host's queue", "host", h.ID)
+			continue
+		}
 		if err != nil {
 			s.Log.Warn("a drill that was due cannot be asked for", "host", h.ID, "err", err)
 		} else {
