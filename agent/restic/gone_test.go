@@ -41,9 +41,28 @@ func TestAWholeIDIsLoadedAndNotLookedFor(t *testing.T) {
 		"failed to load snapshot 89abcdef: <snapshot/89abcdef01> does not exist":                                                           "",
 		"ignoring error for /srv/a: lstat /srv/a: no such file or directory":                                                               "",
 		`no matching ID found for prefix "deadbeef"`:                                                                                       "",
+		"Load(<snapshot/0123456789>, 0, 0) returned error, retrying after 1s: unexpected HTTP response (404): 404 Not Found":               "",
+		`Load(<snapshot/0123456789>, 0, 0) failed: Get "https://nas:4040/vault/snapshots/` + id + `": dial tcp: i/o timeout`:               "",
+		"Load(<snapshot/0123456789>, 0, 0) failed: The specified bucket does not exist":                                                    "",
 		`no matching ID found for prefix "` + id + `"`:                                                                                     id,
 	} {
 		if got := gone(op, line); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
+
+// TestTheNumberOfAnAnswerIsNotOneInAName: an ID may hold it as well.
+func TestTheNumberOfAnAnswerIsNotOneInAName(t *testing.T) {
+	id := strings.Repeat("40404abc", 8)
+	for line, want := range map[string]string{
+		"Load(<snapshot/40404abc40>, 0, 0) failed: unexpected HTTP response (503): 503 Service Unavailable": "",
+		"failed to load snapshot 40404abc: ciphertext verification failed":                                  "",
+		"Load(<snapshot/40404abc40>, 0, 0) failed: unexpected HTTP response (404): 404 Not Found":           id,
+		"Load(<snapshot/40404abc40>, 0, 0) failed: server response unexpected: 404 Not Found (404)":         id,
+		"Load(<snapshot/40404abc40>, 0, 0) failed: b2_download_file_by_name: 404: ":                         id,
+	} {
+		if got := gone(&restore{Restore: Restore{Snapshot: id}}, line); got != want {
 			t.Errorf("%s: %q, want %q", line, got, want)
 		}
 	}
