@@ -50,9 +50,10 @@ func TestWhatAMirrorLacks(t *testing.T) {
 	}
 	add(second, "d", id("a"), "1", "", 1000) // its copy
 	add(second, "e", id("b"), "9", "", 2000) // says so, and holds something else
+	add(second, "f", id("a"), "1", "", 1000) // once more
 	tx := s.w.MustBegin()
 	report := topics.Report{Job: "none", Part: 1}
-	for letter, of := range map[string][2]string{"d": {"a", "1"}, "e": {"b", "9"}} {
+	for letter, of := range map[string][2]string{"d": {"a", "1"}, "e": {"b", "9"}, "f": {"a", "1"}} {
 		n := must(s.SnapshotByID(ctx, second, id(letter)))
 		report.Snapshots = append(report.Snapshots, topics.Snapshot{ID: n.ID, Time: n.Time, Host: n.Hostname, Paths: n.Paths, Username: "root",
 			Original: id(of[0]), Tree: id(of[1])})
@@ -61,7 +62,7 @@ func TestWhatAMirrorLacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := snapshots.List(ctx, tx, snapshots.Listing{Job: "none", Repository: second, Host: g.Host, QueuedAt: 8, At: 9,
-		Result: topics.Result{Parts: 1, Count: 2}}); err != nil {
+		Result: topics.Result{Parts: 1, Count: 3}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -74,13 +75,19 @@ func TestWhatAMirrorLacks(t *testing.T) {
 	if !forged.Foreign() || forged.CopiedFrom != "" || forged.Host != "" {
 		t.Errorf("what only calls itself a copy is %+v", forged)
 	}
-	lag(1, 3000)
+	if again := must(s.SnapshotByID(ctx, second, id("f"))); !again.Foreign() {
+		t.Errorf("a second copy counts, too, and rules that keep some of the last ones keep it: %+v", again)
+	}
+	lag(2, 2000)
+	if _, err := s.w.ExecContext(ctx, `DELETE FROM snapshots WHERE repository = $1 AND id = $2`, second, id("f")); err != nil {
+		t.Fatal(err)
+	}
 	// The mirror's own rules remove the first.
 	if _, err := s.w.ExecContext(ctx, `UPDATE snapshots SET gone_at = 10, named_by = 'forget-1' WHERE repository = $1 AND id = $2`, second,
 		id("d")); err != nil {
 		t.Fatal(err)
 	}
-	lag(1, 3000)
+	lag(2, 2000)
 	if ids, nothing, err := s.MirrorSelection(ctx, m); len(ids) != 2 || ids[0] != id("c") || ids[1] != id("b") || nothing || err != nil {
 		t.Errorf("to copy are %v, %v, %v, want the third, which is not there, and then the second", ids, nothing, err)
 	}
@@ -88,7 +95,7 @@ func TestWhatAMirrorLacks(t *testing.T) {
 	if _, err := s.w.ExecContext(ctx, `UPDATE snapshots SET named_by = '' WHERE repository = $1 AND id = $2`, second, id("d")); err != nil {
 		t.Fatal(err)
 	}
-	lag(2, 1000)
+	lag(3, 1000)
 	if err := s.DropMirror(ctx, "anna", first); err != nil {
 		t.Error(err)
 	}

@@ -102,10 +102,14 @@ func Note(ctx context.Context, tx sqlx.ExecerContext, c Copy) error {
 }
 
 // there is the condition that a mirror $2 has, or had until one of our own jobs removed it,
-// the copy of a snapshot s. A copy is known by the first of those that it was made of.
+// the copy of a snapshot s. A copy is known by the first of those that it was made of, and by
+// what it holds: whoever can write to a mirror can write into a snapshot of which one it is a
+// copy. Of one that no listing has shown yet the tree is not known.
 const there = `EXISTS (SELECT 1 FROM snapshots c WHERE c.repository = $2 AND c.original <> '' AND c.original IN (s.id, s.original)
-		AND %[1]s)
-	OR EXISTS (SELECT 1 FROM snapshots c WHERE c.repository = $2 AND c.id IN (s.id, s.original) AND %[1]s)`
+		AND %[1]s AND ` + alike + `)
+	OR EXISTS (SELECT 1 FROM snapshots c WHERE c.repository = $2 AND c.id IN (s.id, s.original) AND %[1]s AND ` + alike + `)`
+
+const alike = `(s.tree = '' OR c.tree = '' OR c.tree = s.tree AND c.time = s.time AND c.paths = s.paths)`
 
 var (
 	has    = fmt.Sprintf(there, `c.gone_at = 0`)

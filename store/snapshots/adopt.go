@@ -55,6 +55,9 @@ const SameAs = `o.tree <> '' AND o.tree = c.tree AND o.time = c.time AND o.hostn
 // and host name, and so the same content, as the snapshot that a job of ours made. One that
 // says it was made of a snapshot of the same repository may rather be to take that one's
 // place, which is known once all is listed; they are left out unless all is.
+//
+// Of several copies of one snapshot the first counts and the others stay nobody's: else whoever
+// can add some would have the rules keep those, and nothing that is older.
 func (p places) adopt(ids, originals []string, all bool) error {
 	if len(ids) == 0 {
 		return nil
@@ -67,6 +70,7 @@ func (p places) adopt(ids, originals []string, all bool) error {
 	if err != nil {
 		return err
 	}
+	taken := map[int64]bool{}
 	for _, which := range []string{`o.id = c.original`, `o.original = c.original AND o.original <> ''`} { // an index each
 		var pairs []struct {
 			Copy int64 `db:"copy_row"`
@@ -78,10 +82,16 @@ func (p places) adopt(ids, originals []string, all bool) error {
 			CROSS JOIN snapshots o ON o.repository = r.value AND `+which+`
 			WHERE c.gone_at = 0 AND c.job = '' AND c.original <> '' AND o.job <> '' AND o.copied_from = '' AND `+SameAs+`
 				AND ($4 OR NOT EXISTS (SELECT 1 FROM snapshots s WHERE s.repository = $2 AND s.id = c.original))
+				AND NOT EXISTS (SELECT 1 FROM snapshots d WHERE d.repository = $2 AND d.original <> ''
+					AND d.original IN (o.id, o.original) AND d.gone_at = 0 AND d.job = o.job AND d.copied_from <> '' AND d.time = o.time)
 			GROUP BY c.rowid ORDER BY c.rowid`, list, p.repository, from, all); err != nil {
 			return fmt.Errorf("what snapshots were copied from: %w", err)
 		}
 		for _, x := range pairs {
+			if taken[x.Of] {
+				continue
+			}
+			taken[x.Of] = true
 			if _, err := p.tx.ExecContext(p.ctx, `UPDATE snapshots SET (host, job, source_group, requested_by, queued_at, begun_at, ended_at,
 				state, schedule, slot, files, bytes, told, noted_at, imported, collapsed, copied_from) = (SELECT o.host, o.job, o.source_group,
 				o.requested_by, o.queued_at, o.begun_at, o.ended_at, o.state, o.schedule, o.slot, o.files, o.bytes, o.told, o.noted_at, o.imported,
