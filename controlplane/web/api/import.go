@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/restic-manager/restic-manager/controlplane/field"
@@ -137,7 +138,7 @@ func (a *API) ImportRepository(ctx context.Context, in *importIn) (*importOut, e
 		jobs, err := a.Repositories.Refresh(ctx, by.Actor(), id, "")
 		if err != nil && len(jobs) == 0 {
 			p := problem.Of(err)
-			out.Body.Waits = p.Title + ". " + p.Say
+			out.Body.Waits = strings.TrimSpace(p.Title + ". " + p.Say + " " + p.Do)
 		}
 		out.Body.Jobs = append(out.Body.Jobs, jobs...)
 	}

@@ -87,11 +87,11 @@ func (a *API) TestRepository(ctx context.Context, in *testIn) (*testOut, error) 
 		Maintenance: in.Body.Maintenance, Keeper: in.Body.Keeper, Options: in.Body.Options}
 	to, err := a.Repositories.Trial(ctx, in.Body.Repository, b.input(), host)
 	if err != nil {
-		return nil, problem.Saving("repository", err)
+		return nil, notLookedAt(err)
 	}
 	second, keeper, there, err := a.Repositories.MaintenanceTrial(ctx, in.Body.Repository, b.input())
 	if err != nil {
-		return nil, problem.Saving("repository", err)
+		return nil, notLookedAt(err)
 	}
 	out := &testOut{}
 	var with sync.WaitGroup // both within the time that one has
@@ -110,6 +110,15 @@ func (a *API) TestRepository(ctx context.Context, in *testIn) (*testOut, error) 
 	out.Body.findingJSON, err = a.found(ctx, host, to)
 	with.Wait()
 	return out, cmp.Or(err, wrong)
+}
+
+// notLookedAt is why no host was asked. Nothing was to be saved.
+func notLookedAt(err error) error {
+	p := problem.Of(err)
+	if p.Fields != nil {
+		p.Title = "Nothing was looked at"
+	}
+	return p
 }
 
 // found has a host look.
