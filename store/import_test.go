@@ -632,8 +632,14 @@ func TestCopiesInAMirrorAreKnownAsSuch(t *testing.T) {
 	}
 	// Those that are nobody's go along at once, and what is copied later by its listing.
 	late := copies[2]
-	mirror(copies[0], copies[1], forged)
+	again := copies[0] // whoever can write there has copied it once more
+	again.ID = id64(700)
+	mirror(copies[0], copies[1], forged, again)
 	b.take(imports.Choice{Kin: b.kin("attic").Key, Group: b.g.ID})
+	if n := is(again.ID); !n.Foreign() {
+		t.Errorf("a second copy counts, too: %+v", n)
+	}
+	mirror(copies[0], copies[1], forged)
 	if n := is(copies[0].ID); n.CopiedFrom != first || n.Foreign() {
 		t.Errorf("it is %+v", n)
 	}

@@ -47,7 +47,7 @@ type Kin struct {
 	List     []Foreign     // the newest first
 	Ahead    int           // of others that are alike, which say that they were made in the future
 	// Counted are others that are alike: copies of snapshots that count in another repository
-	// of ours. The next listing gives them to the same source groups.
+	// of ours. The next listing gives one of each to the same source groups.
 	Counted int
 	From    []topics.RepositoryID // the repositories that these, and copies among List, were copied from, sorted
 }
@@ -287,10 +287,13 @@ const alike = `o.copied_from = '' AND ` + snapshots.SameAs + ` AND (o.id = c.ori
 	OR EXISTS (SELECT 1 FROM mirrors m WHERE m.repository = o.repository AND m.target = c.repository))`
 
 // copies is the query for the copies of the snapshots $7 of the repository $6, in the
-// repositories $8, that are nobody's or were taken in by themselves. Both lists are JSON.
-const copies = `SELECT c.rowid FROM json_each($7) i CROSS JOIN snapshots o ON o.repository = $6 AND o.id = i.value AND o.imported = $2
+// repositories $8, that are nobody's or were taken in by themselves. Both lists are JSON. Of
+// several copies of one in a repository it is the first: the others do not count along, see
+// adopt in package snapshots.
+const copies = `SELECT min(c.rowid) FROM json_each($7) i CROSS JOIN snapshots o ON o.repository = $6 AND o.id = i.value AND o.imported = $2
 	CROSS JOIN json_each($8) t CROSS JOIN snapshots c ON c.repository = t.value AND c.original <> '' AND c.original IN (o.id, o.original)
-	WHERE c.gone_at = 0 AND (c.job = '' OR c.imported <> '' AND c.copied_from = '') AND ` + alike
+	WHERE c.gone_at = 0 AND (c.job = '' OR c.imported <> '' AND c.copied_from = '') AND ` + alike + `
+	GROUP BY o.rowid, c.repository`
 
 // pair says of snapshots of a repository what they were copied from.
 func pair(ctx context.Context, q sqlx.QueryerContext, repository topics.RepositoryID, rows []foreignRow) error {
