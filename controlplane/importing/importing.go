@@ -162,7 +162,7 @@ func (k Known) say(p *Proposal) {
 	switch copies := p.Copies(); {
 	case len(p.List) == 0 && p.Counted > 0:
 		p.Group, p.Why = "", fmt.Sprintf("They are copies of snapshots in %s that count there: the next listing of this repository counts "+
-			"these, too.", few(from))
+			"one of each here, too.", few(from))
 	case len(p.List) == 0:
 		p.Group, p.Why = "", "They say that they were made in the future: set the clock of whoever makes them."
 	case copies > 0:
