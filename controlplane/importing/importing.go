@@ -343,7 +343,8 @@ type Consequence struct {
 	Ours   int // how many more it removes that jobs of ours made
 	Held   int // how many it would remove once a person has looked at the plan
 	Rules  bool
-	Keeper bool // somebody carries the rules out
+	Keeper bool   // somebody carries the rules out
+	Mirror string // the name of a mirror that has rules of its own, where their copies count too; "" is none
 	Plan   store.Plan
 }
 
@@ -401,7 +402,23 @@ func (s *Service) Weigh(ctx context.Context, k Known, choices []imports.Choice, 
 		}
 	}
 	c.Stay = c.Taken - c.Go - c.Held
-	return c, nil
+	c.Mirror, err = s.mirror(ctx, k.Repository.ID)
+	return c, err
+}
+
+// mirror is the name of a repository's mirror, "" if it has none or one without rules.
+func (s *Service) mirror(ctx context.Context, id topics.RepositoryID) (string, error) {
+	m, err := s.Store.Mirror(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	t, err := s.Store.Repository(ctx, m.Target)
+	if err != nil || retention.KeepOf(t) == (store.Keep{}) {
+		return "", err
+	}
+	return t.Name, nil
 }
 
 // Confirm takes snapshots in, as a person decided.
@@ -502,6 +519,10 @@ func (c Consequence) Words() (said []string) {
 	}
 	if c.Rules && !c.Keeper {
 		said = append(said, "The repository has no keeper, so nobody forgets anything until it has one.")
+	}
+	if c.Mirror != "" {
+		said = append(said, "Their copies in the mirror "+c.Mirror+" count there, too, and its own rules go on for all of the source group there: "+
+			"look at its plan before its next forget.")
 	}
 	return append(said, "A forget of another program goes on by its own rules: what it removes from now on is shown as lost. Stop it first.")
 }

@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/restic-manager/restic-manager/store"
 	"github.com/restic-manager/restic-manager/store/imports"
+	"github.com/restic-manager/restic-manager/store/storetest"
 	"github.com/restic-manager/restic-manager/topics"
 )
 
@@ -46,5 +48,39 @@ func TestWhatARowSaysBesides(t *testing.T) {
 		if got := late(imports.Kin{List: list}); !strings.Contains(got, want) {
 			t.Errorf("%q does not say %q", got, want)
 		}
+	}
+}
+
+// What is taken in counts in a mirror as well, whose rules are not those that were weighed.
+func TestAMirrorWithRulesIsNamed(t *testing.T) {
+	ctx, s := t.Context(), storetest.Open(t, store.Open)
+	add := func(id topics.RepositoryID, keep *store.Keep) {
+		t.Helper()
+		r := store.Repository{ID: id, Name: string(id), Location: "rest:https://" + string(id) + "/"}
+		r.Keep.V = keep
+		if err := s.AddRepository(ctx, "test", r, store.RepositoryAccess{URL: topics.Secret(r.Location), Password: "secret"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("vault-0001", nil)
+	add("plain-0001", nil)
+	add("thinned-0001", &store.Keep{Last: 3})
+	service := &Service{Store: s}
+	for _, c := range []struct{ target, want string }{{"", ""}, {"plain-0001", ""}, {"thinned-0001", "thinned-0001"}} {
+		if c.target != "" {
+			if err := s.PutMirror(ctx, "test", store.Mirror{Repository: "vault-0001", Target: topics.RepositoryID(c.target), Cron: "0 6 * * *",
+				Zone: "UTC"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := service.mirror(ctx, "vault-0001"); got != c.want || err != nil {
+			t.Errorf("with the mirror %q it is %q, %v", c.target, got, err)
+		}
+	}
+	if said := strings.Join(Consequence{Mirror: "attic"}.Words(), " "); !strings.Contains(said, "in the mirror attic count there, too") {
+		t.Errorf("it says %q", said)
+	}
+	if said := strings.Join(Consequence{}.Words(), " "); strings.Contains(said, "mirror") {
+		t.Errorf("without one it says %q", said)
 	}
 }
