@@ -521,8 +521,8 @@ func (c Consequence) Words() (said []string) {
 		said = append(said, "The repository has no keeper, so nobody forgets anything until it has one.")
 	}
 	if c.Mirror != "" {
-		said = append(said, "Their copies in the mirror "+c.Mirror+" count there, too, and its own rules go on for all of the source group there: "+
-			"look at its plan before its next forget.")
+		said = append(said, "Their copies in the mirror "+c.Mirror+" count there, too, and its own rules go on for all of the source group "+
+			"there: look at its plan before its next forget.")
 	}
 	return append(said, "A forget of another program goes on by its own rules: what it removes from now on is shown as lost. Stop it first.")
 }
