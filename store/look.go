@@ -26,6 +26,11 @@ func (s *Store) Looks(ctx context.Context, ids ...topics.RepositoryID) (facts []
 	return facts, s.unread(ctx, tx, facts)
 }
 
+// DamagedAt reports whether a repository counts as damaged where a host has it.
+func (s *Store) DamagedAt(ctx context.Context, id topics.RepositoryID, host topics.HostID) (bool, error) {
+	return get[bool](ctx, s.r, `SELECT EXISTS (SELECT 1 FROM repository_damage WHERE repository = $1 AND place IN ('', $2))`, id, host)
+}
+
 // AcknowledgeForeign notes that all snapshots in a repository that no job of ours made
 // are known, and returns how many were not. Later ones are foreign again.
 func (s *Store) AcknowledgeForeign(ctx context.Context, actor string, id topics.RepositoryID) (n int64, err error) {

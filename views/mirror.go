@@ -14,6 +14,7 @@ type Mirror struct {
 	JobURL       string // of the last copy
 	Running      bool   // that goes on
 	OtherCuts    bool   // the two share no data
+	Held         bool   // nothing is copied: the repository counts as damaged
 
 	// The form.
 	Target, Host, Cron, Zone string

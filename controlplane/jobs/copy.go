@@ -28,11 +28,19 @@ type SharedError = location.SharedError
 // ErrNothingToCopy refuses a copy of all of which our own rules have removed every copy.
 var ErrNothingToCopy = errors.New("every snapshot was copied there before, and removed there by its rules")
 
+// ErrHollow refuses a copy of all out of a repository that counts as damaged. restic copies
+// a snapshot whose data is not in the index any more, as after repair index, without a word:
+// its copy would lack the same data, be taken for whole, and never be copied again.
+var ErrHollow = errors.New("the repository that is to be copied counts as damaged")
+
 // CopySelection returns a copy of all snapshots as it is asked for: it names them, if some
 // have been forgotten in the second repository by its own rules, which would come back
-// otherwise. It returns ErrNothingToCopy if that is so of all.
+// otherwise. It returns ErrNothingToCopy if that is so of all, and ErrHollow.
 func (e *Engine) CopySelection(ctx context.Context, host topics.HostID, repository topics.RepositoryID, o topics.Operation) (
 	topics.Operation, error) {
+	if hollow, err := e.Store.DamagedAt(ctx, repository, host); err != nil || hollow {
+		return o, cmp.Or(err, ErrHollow)
+	}
 	ids, nothing, err := e.Store.MirrorSelection(ctx, store.Mirror{Repository: repository, Target: topics.RepositoryID(o.To), Host: host})
 	switch {
 	case errors.Is(err, store.ErrNotFound):

@@ -329,9 +329,13 @@ func (s *Service) begin(ctx context.Context, m store.Mirror, slot int64, after t
 			o.Place = place
 		}
 		o.Operation, err = s.Jobs.CopySelection(ctx, cmp.Or(place, m.Host), m.Repository, topics.Operation{To: string(m.Target)})
-		if errors.Is(err, jobs.ErrNothingToCopy) {
+		switch {
+		case errors.Is(err, jobs.ErrNothingToCopy):
 			continue
-		} else if err != nil {
+		case errors.Is(err, jobs.ErrHollow): // until a check finds it whole; the mirror's lag and its page tell
+			m.Unasked = true
+			continue
+		case err != nil:
 			return err
 		}
 		j, _, err := s.Jobs.AskAt(ctx, store.Plane, o)
@@ -406,6 +410,7 @@ type State struct {
 	Next                 time.Time
 	Last                 *store.Job // the last copy that was begun or ended, nil if none is kept
 	Open                 bool       // that one goes on
+	Held                 bool       // nothing is copied: the first repository counts as damaged
 }
 
 // Of returns how the mirror of a repository is, or ErrNone.
@@ -424,6 +429,9 @@ func Of(ctx context.Context, s *store.Store, repository topics.RepositoryID, now
 	}
 	h, err := s.AnyHost(ctx, st.Host)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return st, err
+	}
+	if st.Held, err = s.DamagedAt(ctx, repository, st.Host); err != nil {
 		return st, err
 	}
 	st.TargetName, st.HostName, st.Next = t.Name, h.Name, Next(st.Mirror, now)

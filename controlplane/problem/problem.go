@@ -324,6 +324,12 @@ func Of(err error) *Problem {
 			Say: "It takes one " + sharedBy(err) + " for both, and they have different ones. Nothing was begun.",
 			Do: "Give both a credential that may read the one and write the other, or reach one of them another way, as by rclone with its " +
 				"own settings.", Err: err}
+	case errors.Is(err, jobs.ErrHollow):
+		return &Problem{Kind: Conflict, Title: "What is to be copied counts as damaged",
+			Say: "restic copies a snapshot without the data that the repository has lost, and the copy would be taken for whole. " +
+				"Nothing was begun.",
+			Do: "Repair the repository first, on its page, up to the check that finds it whole; or name snapshots by their whole IDs, and " +
+				"check the copy.", Err: err}
 	case errors.Is(err, jobs.ErrNothingToCopy):
 		return &Problem{Kind: Conflict, Title: "There is nothing to copy",
 			Say: "Every snapshot was copied there before, and removed there by the second repository's rules; a copy would undo that.",

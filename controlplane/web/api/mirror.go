@@ -39,6 +39,7 @@ type mirrorJSON struct {
 	GoodJob   topics.JobID        `json:"good_job" doc:"that copy, or empty"`
 	Behind    int                 `json:"behind" doc:"snapshots that are not in the mirror; what its own rules removed does not count"`
 	Since     *time.Time          `json:"behind_since" doc:"when the oldest of them was made"`
+	Held      bool                `json:"held" doc:"nothing is copied, as the first repository counts as damaged"`
 	OtherCuts bool                `json:"other_cuts" doc:"the two cut files at other places, and share no data"`
 }
 
@@ -62,6 +63,7 @@ func (a *API) GetMirror(ctx context.Context, in *mirrorIn) (*mirrorOut, error) {
 		GoodJob:   m.GoodJob,
 		Behind:    m.Snapshots,
 		Since:     base.JSONTime(m.Oldest),
+		Held:      m.Held,
 		OtherCuts: m.OtherCuts,
 	}}
 	if !m.Next.IsZero() {

@@ -55,7 +55,7 @@ func (s *Pages) mirrorView(ctx context.Context, r store.Repository) (views.Mirro
 	}
 	v.To = views.Link{Text: m.TargetName, URL: views.RepositoryURL(string(m.Target))}
 	v.Target, v.Host, v.Cron, v.Zone, v.HostName = string(m.Target), string(m.Host), m.Cron, m.Zone, m.HostName
-	v.GoodAt, v.OtherCuts, v.Running = s.When(m.GoodAt), m.OtherCuts, m.Open
+	v.GoodAt, v.OtherCuts, v.Running, v.Held = s.When(m.GoodAt), m.OtherCuts, m.Open, m.Held
 	if !m.Next.IsZero() {
 		v.Next = s.When(m.Next.UnixMilli())
 	}
