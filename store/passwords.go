@@ -212,7 +212,12 @@ func (s *Store) lookPassword(ctx context.Context, q sqlx.QueryerContext, c passw
 			(h.config_applied < 0 OR (SELECT n FROM configs_considered) >= $1 AND h.config_applied = h.config_revision) AS has
 		FROM hosts h LEFT JOIN password_change_hosts p ON p.change_id = $2 AND p.host = h.id
 		WHERE h.removed_at = 0 AND h.retired_at = 0 AND h.revoked_at = 0 AND (h.id = $3 OR EXISTS (SELECT 1 FROM source_groups g
-			WHERE g.host = h.id AND g.repository = $4)) ORDER BY h.name`, c.SwitchedN, c.ID, l.Row.Keeper, c.Repository)
+			WHERE g.host = h.id AND g.repository = $4)
+			-- who may not know yet that it has it no more
+			OR h.config_applied >= 0 AND h.config_applied < h.config_revision AND (
+				EXISTS (SELECT 1 FROM snapshots n WHERE n.repository = $4 AND n.gone_at = 0 AND n.host = h.id)
+				OR EXISTS (SELECT 1 FROM jobs j WHERE j.host = h.id AND j.repository = $4)))
+		ORDER BY h.name`, c.SwitchedN, c.ID, l.Row.Keeper, c.Repository)
 	if err != nil {
 		return l, err
 	}

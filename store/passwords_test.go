@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/restic-manager/restic-manager/store/passwords"
@@ -107,5 +108,41 @@ func TestAPlaceKeepsThePasswordThatOpensIt(t *testing.T) {
 			st.Places = at
 		})
 		opens(want)
+	}
+}
+
+// TestWhoMayStillBackUpByAnOldConfigIsWaitedFor: a host whose source group was moved away, and
+// that was not told yet, goes on with the repository and its password.
+func TestWhoMayStillBackUpByAnOldConfigIsWaitedFor(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	g := grouped(t, s, enrolled(t, s, "attic"))
+	other := enrolled(t, s, "barn") // never had it, and was not told something else
+	second := topics.RepositoryID("second-0001")
+	if err := s.AddRepository(ctx, "test", Repository{ID: second, Name: "second", Location: "rest:https://second/"},
+		RepositoryAccess{URL: "rest:https://second/", Password: "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	must(s.w.ExecContext(ctx, `INSERT INTO jobs (id, host, kind, source_group, repository, state, requested_by, queued_at,
+			finished_at, not_after) VALUES ('backup-1', $1, 'backup', $2, $3, 'succeeded', 'anna', 1, 2, 1 << 50)`, g.Host, g.ID, g.Repository))
+	must(s.w.ExecContext(ctx, `UPDATE source_groups SET repository = $1 WHERE id = $2 AND host = $3`, second, g.ID, g.Host))
+	c := must(s.BeginPassword(ctx, "anna", g.Repository, "another one", false))
+	for _, step := range []struct {
+		what             string
+		applied, revised int
+		want             []topics.HostID
+	}{
+		{"it was not told", 3, 4, []topics.HostID{g.Host}},
+		{"it was told", 4, 4, nil},
+		{"it takes no configs, and so has no schedule", -1, 4, nil},
+	} {
+		must(s.w.ExecContext(ctx, `UPDATE hosts SET config_applied = $1, config_revision = $2 WHERE id IN ($3, $4)`, step.applied, step.revised,
+			g.Host, other.ID))
+		var got []topics.HostID
+		for _, h := range must(s.LookPassword(ctx, c.ID)).Hosts {
+			got = append(got, h.Host.Host)
+		}
+		if !slices.Equal(got, step.want) {
+			t.Errorf("%s: %v are waited for, want %v", step.what, got, step.want)
+		}
 	}
 }
