@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/restic-manager/restic-manager/broker"
@@ -48,7 +49,9 @@ func (p *Plane) toConsumers(ctx context.Context) error {
 			}
 			return err
 		},
-		Heard: func() bool { return len(p.consumers.Connections()) > 0 },
+		Heard: func() bool { // whoever has only connected hears nothing yet
+			return slices.ContainsFunc(p.consumers.Connections(), func(c broker.Connection) bool { return c.Subscriptions > 0 })
+		},
 	})
 }
 

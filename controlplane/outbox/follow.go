@@ -293,7 +293,7 @@ func (f *follower) message(ctx context.Context, r rows.Once) (Message, bool, err
 	return end(ctx, r.Job)
 }
 
-// somebody reports whether after a start somebody listens, and had a moment to subscribe, or
+// somebody reports whether after a start somebody listens, and others had a moment to, or
 // nobody does within half a minute: what is said once before is heard by none of those who
 // were connected before.
 func (f *follower) somebody() bool {

@@ -72,7 +72,7 @@ type Link struct {
 	// Flush returns when the broker has acknowledged everything that Send was given; nil if
 	// it has when Send returns.
 	Flush func(context.Context) error
-	// Heard, if set, reports whether anybody listens there: it is a broker that ends with the
+	// Heard, if set, reports whether anybody has subscribed there: it is a broker that ends with the
 	// control plane. What is said once waits after a start until somebody does, for half a
 	// minute at most, and what was cleared is cleared again for a while.
 	Heard func() bool
